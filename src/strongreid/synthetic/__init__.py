@@ -1,0 +1,1 @@
+"""The generated pedestrian world: a data set from a seed."""
