@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,8 @@ def atomic_file(path: Path) -> Iterator[Path]:
             "or choose another folder, then run the same command again."
         ) from error
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -88,7 +89,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def _flush(path: Path) -> None:
-    """Force a file's or a folder's content to disk (folders can't be opened on Windows: there it is left to the OS)."""
+    """Force a file's or a folder's content to disk (Windows can't open folders: there it is left to the OS)."""
     if os.name == "nt":
         return
     handle = os.open(path, os.O_RDONLY)

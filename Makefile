@@ -1,0 +1,52 @@
+# Every target prepares the environment in .venv first. Once that is done, none but `lock` needs the network.
+# POSIX make; GNU make 3.81 or later is fine.
+
+UV_VERSION = 0.13.9
+# The uv on PATH, or else the one that `bootstrap` puts into .uv.
+UV = $$(command -v uv || echo .uv/bin/uv)
+BIN = .venv/bin
+READY = .venv/.ready
+DEMO = $(BIN)/strongreid demo
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
+
+setup: $(READY) ## create .venv with the locked packages and this project
+
+demo: $(READY) ## train and search on generated pictures, start to end
+	$(DEMO)
+
+smoke: $(READY) ## the demo in about a minute
+	$(DEMO) --smoke
+
+test: $(READY) ## run the tests
+	HF_HUB_OFFLINE=1 $(BIN)/pytest
+
+lint: $(READY) ## check style and formatting
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: $(READY) ## check the types
+	$(BIN)/mypy
+
+lock: bootstrap ## resolve the dependencies anew into requirements.lock (needs the network)
+	$(UV) pip compile pyproject.toml --extra train --group dev --universal --generate-hashes --quiet \
+		--custom-compile-command "make lock" --no-emit-index-url --no-emit-find-links -o requirements.lock
+
+clean: ## remove the environment, caches and built packages; runs and data stay
+	rm -rf .venv .uv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	find . -path ./data -prune -o -path ./runs -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The project's own build back end is in the lock too: hence no build isolation, which would fetch it unpinned.
+$(READY): requirements.lock pyproject.toml
+	@$(MAKE) bootstrap
+	test -x $(BIN)/python || $(UV) venv --python '>=3.11' .venv
+	$(UV) pip install --python $(BIN)/python --require-hashes -r requirements.lock
+	$(UV) pip install --python $(BIN)/python --no-deps --no-build-isolation -e .
+	touch $(READY)
+
+bootstrap:
+	@command -v uv >/dev/null || test -x .uv/bin/uv || \
+		{ python3 -m venv .uv && .uv/bin/python -m pip install --quiet uv==$(UV_VERSION); }
+
+.PHONY: help setup demo smoke test lint types lock clean bootstrap

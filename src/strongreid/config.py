@@ -1,0 +1,207 @@
+"""Every setting of a run: frozen dataclasses, one per room, and the presets. Only the loop and the CLI read them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """What to train and test on.
+
+    Args:
+        root: folder of the data set.
+        kind: its layout, a name of `strongreid.data.readers.READERS`.
+        height: picture height in pixels.
+        width: picture width in pixels.
+        single_picture: an identity with one picture has no positive: refuse the set, drop it, or repeat the picture.
+        skip_unreadable: leave unreadable pictures out and count them, instead of refusing the set.
+        store: folder that keeps the decoded pictures between runs; empty decodes into memory (files above 2 GiB).
+    """
+
+    root: str = ""
+    kind: str = "market1501"
+    height: int = 256
+    width: int = 128
+    single_picture: Literal["refuse", "drop", "repeat"] = "refuse"
+    skip_unreadable: bool = False
+    store: str = ""
+
+
+@dataclass(frozen=True)
+class BatchConfig:
+    """P x K batches.
+
+    Args:
+        identities: P, identities in a batch.
+        images: K, pictures of each.
+    """
+
+    identities: int = 16
+    images: int = 4
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """Augmentation of the training pictures.
+
+    Args:
+        flip: probability of a horizontal flip; 0 is off.
+        pad: black pixels around, before a random crop back to size; 0 is off.
+        erasing: probability of random erasing (trick 2); 0 is off.
+        erasing_fill: "mean" pixel as in the paper, or what the "released" code writes.
+    """
+
+    flip: float = 0.5
+    pad: int = 10
+    erasing: float = 0.5
+    erasing_fill: Literal["mean", "released"] = "mean"
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The network.
+
+    Args:
+        backbone: any timm name, or resnet10_w16, resnet10_w32.
+        pretrained: true downloads ImageNet weights, false starts at random, a path reads a weight file.
+        last_stride: 1 (trick 4) or 2.
+        neck: "bnneck" (trick 5) or "none".
+        stem_relu: false leaves out the ReLU after the stem, as the released code does.
+    """
+
+    backbone: str = "resnet50"
+    pretrained: bool | str = True
+    last_stride: Literal[1, 2] = 1
+    neck: Literal["bnneck", "none"] = "bnneck"
+    stem_relu: bool = True
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """The losses.
+
+    Args:
+        label_smoothing: trick 3; 0 is off.
+        margin: of the triplet loss; null is the soft margin.
+        triplet_weight: 0 is off.
+        center_weight: trick 6; 0 is off.
+    """
+
+    label_smoothing: float = 0.1
+    margin: float | None = 0.3
+    triplet_weight: float = 1.0
+    center_weight: float = 0.0005
+
+
+@dataclass(frozen=True)
+class OptimConfig:
+    """Adam and its schedule.
+
+    Args:
+        lr: learning rate after warm-up.
+        weight_decay: coupled L2 on every parameter.
+        center_lr: learning rate of the centers, on the gradient of the unweighted center loss.
+        epochs: how many.
+        warmup_epochs: linear warm-up (trick 1); 0 is off.
+        schedule: "step" as in the paper, or "cosine" down to 0.
+        milestones: epochs after which a step divides the learning rate by 10.
+    """
+
+    lr: float = 3.5e-4
+    weight_decay: float = 5e-4
+    center_lr: float = 0.5
+    epochs: int = 120
+    warmup_epochs: int = 10
+    schedule: Literal["step", "cosine"] = "step"
+    milestones: tuple[int, ...] = (40, 70)
+
+
+@dataclass(frozen=True)
+class EvalConfig:
+    """Evaluation during and after training.
+
+    Args:
+        every: epochs between evaluations; the last epoch is always evaluated, 0 evaluates only that one.
+        feature: "f_i" after BNNeck or "f_t" before it.
+        metric: "cosine" or "euclidean".
+        batch: pictures per forward pass.
+    """
+
+    every: int = 10
+    feature: Literal["f_i", "f_t"] = "f_i"
+    metric: Literal["cosine", "euclidean"] = "cosine"
+    batch: int = 64
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Where and how it runs.
+
+    Args:
+        output: the run folder.
+        seed: of everything random.
+        device: "auto" takes a GPU where there is one; "cpu", "cuda", "cuda:1", "mps".
+        precision: "auto" takes bf16 where the hardware is fast at it; "float32" or "bf16".
+        threads: CPU threads; 0 leaves the choice to torch.
+    """
+
+    output: str = "runs/last"
+    seed: int = 0
+    device: str = "auto"
+    precision: Literal["auto", "float32", "bf16"] = "auto"
+    threads: int = 0
+
+
+@dataclass(frozen=True)
+class Config:
+    """A whole run. The defaults are the paper's recipe, preset `bag_of_tricks`."""
+
+    data: DataConfig = field(default_factory=DataConfig)
+    batch: BatchConfig = field(default_factory=BatchConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    eval: EvalConfig = field(default_factory=EvalConfig)
+    run: RunConfig = field(default_factory=RunConfig)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Nested plain values, ready for YAML or JSON."""
+        return dataclasses.asdict(self)
+
+
+def bag_of_tricks() -> Config:
+    """The paper's full recipe: ResNet-50, 256x128, six tricks, 120 epochs."""
+    return Config()
+
+
+def plain_baseline() -> Config:
+    """The paper's standard baseline: every trick at its neutral setting."""
+    return Config(
+        augment=AugmentConfig(erasing=0),
+        model=ModelConfig(last_stride=2, neck="none"),
+        loss=LossConfig(label_smoothing=0, center_weight=0),
+        optim=OptimConfig(warmup_epochs=0),
+    )
+
+
+def tiny() -> Config:
+    """The demo: a small network from scratch on small pictures, minutes on two CPU cores."""
+    return Config(
+        data=DataConfig(height=128, width=64),
+        augment=AugmentConfig(pad=5),
+        model=ModelConfig(backbone="resnet10_w16", pretrained=False),
+        optim=OptimConfig(lr=2e-3, epochs=20, warmup_epochs=1, schedule="cosine"),
+        eval=EvalConfig(every=4, batch=128),
+    )
+
+
+PRESETS: dict[str, Callable[[], Config]] = {
+    "bag_of_tricks": bag_of_tricks,
+    "plain_baseline": plain_baseline,
+    "tiny": tiny,
+}

@@ -1,0 +1,200 @@
+"""k-reciprocal re-ranking (Zhong, Zheng, Cao, Li; CVPR 2017), as the paper's "+ re-ranking" rows use it.
+
+Two pictures of one person tend to be among each other's nearest neighbours. Each picture is described by the
+weights of its k-reciprocal neighbours, and the distance of two pictures becomes how little these overlap
+(Jaccard), mixed with the original distance. Everything but the (q, g) result is sparse: for n = q + g
+pictures about n * (k1 + k2 * k1 * 3) numbers, never n * n.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from strongreid.errors import InputError
+from strongreid.evaluation.distances import (
+    Float32,
+    Int64,
+    key_index,
+    order_keys,
+    ordering_blocks,
+    row_offsets,
+    smallest_keys,
+)
+
+Bool = npt.NDArray[np.bool_]
+_ROWS = 512  # rows handled at a time; their (rows, k1, k1 / 2, k1) comparisons take a few megabytes
+
+
+@dataclass(frozen=True, eq=False)
+class _SparseRows:
+    """A matrix by its non-zero entries, row after row: those of row i are `starts[i]:starts[i + 1]`."""
+
+    starts: Int64
+    columns: Int64
+    values: Float32
+
+
+def k_reciprocal(query: Float32, gallery: Float32, k1: int = 20, k2: int = 6, lam: float = 0.3) -> Float32:
+    """Distances after k-reciprocal re-ranking, (q, d) and (g, d) -> (q, g) float32.
+
+    Needs L2-normalised rows for the published results; it works on others. Each picture's squared Euclidean
+    distances are divided by the largest of them, neighbours of equal distance are ordered by row, queries
+    first. Every query is compared through all others and the gallery, so the result depends on the whole
+    query set.
+
+    Args:
+        query: (q, d) features.
+        gallery: (g, d) features.
+        k1: neighbours that must be mutual.
+        k2: neighbours over which the description of a picture is averaged; 1 switches that off.
+        lam: share of the original distance in the result, 0 to 1.
+
+    Raises:
+        InputError: the arrays do not fit together, are empty or not finite, or a parameter is out of range.
+    """
+    _check(query, gallery, k1, k2, lam)
+    features = np.concatenate([query, gallery]).astype(np.float32, copy=False)
+    neighbours, largest, original = _neighbours(features, len(query), max(k1 + 1, k2))
+    near = neighbours[:, : k1 + 1]
+    mutual = _mutual(near)
+    half = near[:, : round(k1 / 2) + 1]
+    half_mutual = _mutual(half)
+    parts = [_expanded(start, near, mutual, half, half_mutual) for start in range(0, len(features), _ROWS)]
+    weights = _weights(np.concatenate(parts), features, largest)
+    if k2 > 1:
+        weights = _average(weights, neighbours[:, :k2])
+    jaccard = _jaccard(weights, len(query))
+    jaccard *= np.float32(1 - lam)
+    original *= np.float32(lam)
+    jaccard += original
+    return jaccard
+
+
+def _check(query: Float32, gallery: Float32, k1: int, k2: int, lam: float) -> None:
+    if query.ndim != 2 or gallery.ndim != 2 or query.shape[1:] != gallery.shape[1:]:
+        raise InputError(
+            f"re-ranking takes (q, d) and (g, d) features, got {query.shape} and {gallery.shape}."
+        )
+    if not len(query) or not len(gallery):
+        raise InputError(
+            f"re-ranking needs pictures, got {len(query)} queries and {len(gallery)} in the gallery."
+        )
+    if not (np.isfinite(query).all() and np.isfinite(gallery).all()):
+        raise InputError("the features hold NaN or infinity; look at the model that made them.")
+    if k1 < 1 or k2 < 1 or not 0 <= lam <= 1:
+        raise InputError(f"re-ranking needs k1 >= 1, k2 >= 1 and lam in 0..1, got {k1}, {k2} and {lam}.")
+
+
+def _neighbours(features: Float32, queries: int, count: int) -> tuple[Int64, Float32, Float32]:
+    """The (n, count) nearest rows of each row, (n,) largest squared distance, and (q, g) scaled distances."""
+    total = len(features)
+    nearest = np.empty((total, min(count, total)), dtype=np.int64)
+    largest = np.empty(total, dtype=np.float32)
+    original = np.empty((queries, total - queries), dtype=np.float32)
+    offsets = row_offsets(features, "euclidean")
+    for rows, values in ordering_blocks(features, features, "euclidean"):
+        nearest[rows] = key_index(smallest_keys(order_keys(values), count))
+        squared = np.maximum(values.max(axis=1) + offsets[rows], 0)
+        largest[rows] = np.where(squared > 0, squared, 1)
+        last = min(rows.stop, queries)
+        if rows.start < last:
+            part, own = slice(rows.start, last), slice(last - rows.start)
+            scaled = np.maximum(values[own, queries:] + offsets[part, None], 0)
+            original[part] = scaled / largest[part, None]
+    return nearest, largest, original
+
+
+def _mutual(near: Int64) -> Bool:
+    """(n, k): whether row i is in turn among the k nearest of its neighbour `near[i, j]`."""
+    mutual = np.empty(near.shape, dtype=np.bool_)
+    for start in range(0, len(near), _ROWS):
+        rows = slice(start, start + _ROWS)
+        own = np.arange(len(near))[rows, None, None]
+        mutual[rows] = (near[near[rows]] == own).any(axis=2)
+    return mutual
+
+
+def _expanded(start: int, near: Int64, mutual: Bool, half: Int64, half_mutual: Bool) -> Int64:
+    """The expanded k-reciprocal sets of `_ROWS` rows from `start`, as sorted numbers i * n + j.
+
+    A row's mutual neighbours, and for each of these its own mutual neighbours within half the distance (k1 /
+    2) where more than two thirds of them are the row's too.
+    """
+    total = len(near)
+    rows = np.arange(start, min(start + _ROWS, total))
+    own, own_ok = near[rows], mutual[rows]  # (b, k)
+    theirs, theirs_ok = half[own], half_mutual[own]  # (b, k, h)
+    mine = np.where(own_ok, own, -1)
+    shared = (theirs[..., None] == mine[:, None, None, :]).any(axis=3) & theirs_ok
+    accepted = own_ok & (3 * shared.sum(axis=2) > 2 * theirs_ok.sum(axis=2))
+    first = rows[:, None] * total
+    direct = (first + own)[own_ok]
+    further = (first[..., None] + theirs)[theirs_ok & accepted[..., None]]
+    return np.unique(np.concatenate([direct, further]))
+
+
+def _weights(pairs: Int64, features: Float32, largest: Float32) -> _SparseRows:
+    """exp(-distance / row's largest) of the pairs i * n + j, divided so that each row sums to 1."""
+    total, dim = features.shape
+    rows, columns = np.divmod(pairs, total)
+    distances = np.empty(len(pairs), dtype=np.float64)
+    step = max(1, 4_000_000 // dim)
+    for start in range(0, len(pairs), step):
+        part = slice(start, start + step)
+        apart = features[rows[part]] - features[columns[part]]
+        distances[part] = np.einsum("ij,ij->i", apart, apart)
+    weights = np.exp(-distances / largest[rows])
+    sums = np.bincount(rows, weights, minlength=total)
+    return _SparseRows(_starts(rows, total), columns, (weights / sums[rows]).astype(np.float32))
+
+
+def _average(weights: _SparseRows, neighbours: Int64) -> _SparseRows:
+    """Every row replaced by the mean of the rows of its (n, k2) neighbours, itself among them."""
+    total, count = neighbours.shape
+    keys, values = [], []
+    for start in range(0, total, _ROWS):
+        rows = neighbours[start : start + _ROWS]
+        entries, owners = _entries(weights, rows.reshape(-1))
+        key = (start + owners // count) * total + weights.columns[entries]
+        unique, place = np.unique(key, return_inverse=True)
+        keys.append(unique)
+        values.append((np.bincount(place, weights.values[entries]) / count).astype(np.float32))
+    rows_of, columns = np.divmod(np.concatenate(keys), total)
+    return _SparseRows(_starts(rows_of, total), columns, np.concatenate(values))
+
+
+def _jaccard(weights: _SparseRows, queries: int) -> Float32:
+    """(q, g): 1 - sum_j min(v_ij, v_kj) / sum_j max(v_ij, v_kj), where every row of weights sums to 1."""
+    total = len(weights.starts) - 1
+    size = total - queries
+    # The gallery's weights column by column: who, among the gallery, also has picture j in its set.
+    first = weights.starts[queries]
+    order = np.argsort(weights.columns[first:], kind="stable")
+    owners = np.repeat(np.arange(size), np.diff(weights.starts[queries:]))
+    holders = _SparseRows(
+        _starts(weights.columns[first:], total), owners[order], weights.values[first:][order]
+    )
+    distances = np.empty((queries, size), dtype=np.float32)
+    for row in range(queries):
+        own = slice(weights.starts[row], weights.starts[row + 1])
+        entries, place = _entries(holders, weights.columns[own])
+        least = np.minimum(weights.values[own][place], holders.values[entries])
+        overlap = np.bincount(holders.columns[entries], least, minlength=size)
+        distances[row] = 1 - overlap / (2 - overlap)
+    return distances
+
+
+def _starts(rows: Int64, total: int) -> Int64:
+    """(total + 1,) where each row's entries start, for entries of these rows sorted by row."""
+    return np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=total))])
+
+
+def _entries(matrix: _SparseRows, rows: Int64) -> tuple[Int64, Int64]:
+    """The numbers of the entries of the given rows, row after row, and which of `rows` each is from."""
+    counts = matrix.starts[rows + 1] - matrix.starts[rows]
+    owners = np.repeat(np.arange(len(rows)), counts)
+    skipped = matrix.starts[rows] - (np.cumsum(counts) - counts)
+    return np.arange(len(owners)) + skipped[owners], owners

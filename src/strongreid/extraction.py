@@ -1,0 +1,194 @@
+"""From pictures to features with a trained model: the torch side of `features`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from strongreid.data.augment import normalize
+from strongreid.data.images import DecodedStore, decode, resize
+from strongreid.data.readers import read_dataset, read_folder
+from strongreid.data.records import ImageRecord
+from strongreid.errors import InputError
+from strongreid.evaluation import EvalResult, evaluate
+from strongreid.evaluation.distances import Metric
+from strongreid.evaluation.evaluate import Rerank
+from strongreid.features import FeatureTable
+from strongreid.model.hardware import Placement, PrecisionName, place
+from strongreid.model.network import FeatureName, Output
+from strongreid.model.weights import InputSpec, LoadedModel, load_model
+
+Picture = str | Path | Image.Image | npt.NDArray[np.uint8]
+_CHUNK = 2048  # pictures decoded ahead: 200 MB at 256 x 128
+
+
+class Extractor:
+    """A trained model ready for pictures: `extract(pictures)` and `extract.table(records)`."""
+
+    def __init__(
+        self,
+        model: str | Path | LoadedModel,
+        *,
+        device: str = "auto",
+        precision: PrecisionName = "float32",
+        feature: FeatureName | None = None,
+        batch: int = 64,
+    ) -> None:
+        """Load a model folder, or take a loaded model.
+
+        Args:
+            model: a folder written by training (`runs/x/best`), or what `load_model` returned.
+            device: as in `place`.
+            precision: float32 by default; bf16 moves mAP by about 0.001.
+            feature: "f_i" or "f_t"; None takes what the model was evaluated with.
+            batch: pictures per forward pass.
+
+        Raises:
+            InputError: no such model or device, or batch below 1.
+        """
+        if batch < 1:
+            raise InputError(f"batch is {batch}: it must be at least 1.")
+        loaded = model if isinstance(model, LoadedModel) else load_model(model)
+        self.spec, self.fingerprint, self.batch = loaded.spec, loaded.fingerprint, batch
+        self.feature: FeatureName = feature or loaded.spec.feature
+        self.placement = place(device, precision)
+        self.model = self.placement.prepare(loaded.model)
+
+    def __call__(self, pictures: Picture | Sequence[Picture]) -> npt.NDArray[np.float32]:
+        """Features (n, d) of one picture or several: paths, PIL pictures or (h, w, 3) uint8 RGB arrays of any size.
+
+        Raises:
+            InputError: a picture can't be read, or an array is not (h, w, 3) uint8.
+        """
+        single = isinstance(pictures, (str, Path, Image.Image, np.ndarray))
+        several: Sequence[Picture] = [pictures] if single else pictures  # type: ignore[list-item, assignment]
+        if not len(several):
+            return np.empty((0, getattr(self.model, "dim", 0)), dtype=np.float32)
+        return self.decoded(np.stack([self._decode(picture) for picture in several]))
+
+    def table(
+        self, records: Sequence[ImageRecord], *, skip_unreadable: bool = False, progress: bool = False
+    ) -> FeatureTable:
+        """Features of the records' pictures, in their order, decoded in chunks so that memory stays bounded.
+
+        Raises:
+            InputError: no records, or unreadable pictures and not `skip_unreadable`; they are named.
+        """
+        if not records:
+            raise InputError("there are no pictures to extract features from.")
+        parts, kept = [], []
+        with tqdm(total=len(records), desc="extract", unit="picture", file=sys.stderr, disable=not progress) as bar:
+            for start in range(0, len(records), _CHUNK):
+                chunk = records[start : start + _CHUNK]
+                store = DecodedStore.build(
+                    chunk, self.spec.height, self.spec.width, None, skip_unreadable=skip_unreadable
+                )
+                parts.append(self.decoded(store.pictures, bar))
+                kept.extend(store.records)
+        return feature_table(np.concatenate(parts), kept, self.fingerprint)
+
+    def decoded(self, pictures: npt.NDArray[np.uint8], bar: tqdm[Any] | None = None) -> npt.NDArray[np.float32]:
+        """Features (n, d) of pictures (n, h, w, 3) that already have the model's size."""
+        return forward(
+            self.model, pictures, self.spec, self.placement, feature=self.feature, batch=self.batch, bar=bar
+        )
+
+    def _decode(self, picture: Picture) -> npt.NDArray[np.uint8]:
+        if isinstance(picture, (str, Path)):
+            return decode(picture, self.spec.height, self.spec.width)
+        if isinstance(picture, np.ndarray):
+            if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
+                raise InputError(f"a picture array must be (h, w, 3) uint8 RGB, got {picture.dtype} {picture.shape}.")
+            picture = Image.fromarray(picture)
+        return resize(picture, self.spec.height, self.spec.width)
+
+
+@torch.no_grad()
+def forward(
+    model: nn.Module,
+    pictures: npt.NDArray[np.uint8],
+    spec: InputSpec,
+    placement: Placement,
+    *,
+    feature: FeatureName = "f_i",
+    batch: int = 64,
+    bar: tqdm[Any] | None = None,
+) -> npt.NDArray[np.float32]:
+    """Features (n, d) float32 of decoded pictures (n, h, w, 3), in evaluation mode; the model's mode is put back."""
+    was_training = model.training
+    model.eval()
+    parts: list[Tensor] = []
+    try:
+        for start in range(0, len(pictures), batch):
+            block = torch.from_numpy(np.array(pictures[start : start + batch])).to(placement.device)
+            with placement.autocast():
+                output: Output = model(normalize(block, spec.mean, spec.std))
+            parts.append((output.feature if feature == "f_i" else output.pooled).float().cpu())
+            if bar is not None:
+                bar.update(len(block))
+    finally:
+        model.train(was_training)
+    return torch.cat(parts).numpy()
+
+
+def feature_table(
+    features: npt.NDArray[np.float32], records: Sequence[ImageRecord], fingerprint: str = ""
+) -> FeatureTable:
+    """The features (n, d) with what their n records say."""
+    return FeatureTable(
+        features=features,
+        identities=np.array([record.identity for record in records], dtype=np.int64),
+        cameras=np.array([record.camera for record in records], dtype=np.int64),
+        paths=tuple(str(record.path) for record in records),
+        model=fingerprint,
+    )
+
+
+def evaluate_model(
+    extract: Extractor,
+    data: str | Path,
+    *,
+    kind: str = "market1501",
+    metric: Metric | None = None,
+    rerank: Rerank | None = None,
+    skip_unreadable: bool = False,
+    progress: bool = False,
+) -> EvalResult:
+    """Read a data set, extract query and gallery, evaluate; `metric=None` takes the one of training.
+
+    Raises:
+        InputError: the data set or a picture can't be read, or no query has a possible match.
+    """
+    dataset = read_dataset(kind, data)
+    query, gallery = (
+        extract.table(records, skip_unreadable=skip_unreadable, progress=progress)
+        for records in (dataset.query, dataset.gallery)
+    )
+    return evaluate(query, gallery, metric=metric or extract.spec.metric, rerank=rerank)
+
+
+def extract_folder(
+    extract: Extractor,
+    folder: str | Path,
+    output: str | Path,
+    *,
+    skip_unreadable: bool = False,
+    progress: bool = False,
+) -> FeatureTable:
+    """Extract every picture of a folder and save the table as Parquet; identity and camera from Market-1501 names.
+
+    Raises:
+        InputError: the folder holds no pictures, one can't be read, or the file can't be written.
+    """
+    table = extract.table(read_folder(folder), skip_unreadable=skip_unreadable, progress=progress)
+    table.save(output)
+    return table

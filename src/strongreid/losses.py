@@ -1,0 +1,105 @@
+"""The three losses of the paper: identity with label smoothing, batch-hard triplet, center (sections 3.3, 3.6)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from strongreid.model.network import Output
+
+
+def identity_loss(logits: Tensor, labels: Tensor, label_smoothing: float = 0.1) -> Tensor:
+    """Cross entropy of logits (b, n) against labels (b,); smoothing 0 is plain cross entropy (section 3.3)."""
+    return F.cross_entropy(logits.float(), labels, label_smoothing=label_smoothing)
+
+
+def euclidean_distances(features: Tensor) -> Tensor:
+    """All pairwise Euclidean distances (b, b) of features (b, d), in float32 whatever the input."""
+    features = features.float()
+    squares = features.square().sum(1)
+    # Autocast would compute the product in bfloat16, whose rounding is larger than the margin.
+    with torch.autocast(features.device.type, enabled=False):
+        squared = squares[:, None] + squares - 2 * features @ features.T
+    return squared.clamp(min=1e-12).sqrt()
+
+
+def hardest(distances: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """For each anchor that has both: the distance of its farthest positive and of its nearest negative, (a,) each.
+
+    Masked, so right for any number of pictures per identity; an anchor without a positive or a negative is left out.
+    """
+    same = labels[:, None] == labels
+    positive = same & ~torch.eye(len(labels), dtype=torch.bool, device=labels.device)
+    anchors = positive.any(1) & ~same.all(1)
+    farthest = distances.masked_fill(~positive, -math.inf).max(1).values
+    nearest = distances.masked_fill(same, math.inf).min(1).values
+    return farthest[anchors], nearest[anchors]
+
+
+def batch_hard_triplet(features: Tensor, labels: Tensor, margin: float | None = 0.3) -> Tensor:
+    """Batch-hard triplet loss of features (b, d) and labels (b,): the mean over anchors of max(0, margin + p - n).
+
+    p is the distance of the farthest positive and n of the nearest negative (Hermans et al. 2017). `margin=None`
+    is the soft margin log(1 + exp(p - n)). A batch in which no anchor has both gives 0.
+    """
+    farthest, nearest = hardest(euclidean_distances(features), labels)
+    if not len(farthest):
+        return features.sum() * 0
+    if margin is None:
+        return F.softplus(farthest - nearest).mean()
+    return F.relu(farthest - nearest + margin).mean()
+
+
+class CenterLoss(nn.Module):
+    """(1/b) * sum ||f - c_y||^2 with one learned center per identity (section 3.6; no factor 1/2).
+
+    `centers` (identities, dim) start as N(0, 1). Only the centers of the batch are touched: the cost does not grow
+    with the number of identities.
+    """
+
+    def __init__(self, identities: int, dim: int) -> None:
+        super().__init__()
+        self.centers = nn.Parameter(torch.randn(identities, dim))
+
+    def forward(self, features: Tensor, labels: Tensor) -> Tensor:
+        """Unweighted loss of features (b, dim) and labels (b,)."""
+        return (features.float() - self.centers[labels]).square().sum(1).mean()
+
+
+class BagOfTricksLoss(nn.Module):
+    """ID loss on the logits, triplet and center loss on the pooled feature f_t (paper equation 7)."""
+
+    def __init__(
+        self,
+        identities: int,
+        dim: int,
+        *,
+        label_smoothing: float = 0.1,
+        margin: float | None = 0.3,
+        triplet_weight: float = 1.0,
+        center_weight: float = 0.0005,
+    ) -> None:
+        """`label_smoothing`, `triplet_weight` and `center_weight` are off at 0; `margin=None` is the soft margin."""
+        super().__init__()
+        self.label_smoothing, self.margin = label_smoothing, margin
+        self.triplet_weight, self.center_weight = triplet_weight, center_weight
+        self.center = CenterLoss(identities, dim) if center_weight else None
+
+    def forward(self, output: Output, labels: Tensor) -> dict[str, Tensor]:
+        """The weighted terms `identity`, `triplet`, `center` whose sum is the loss; a term that is off is absent."""
+        terms = {"identity": identity_loss(output.logits, labels, self.label_smoothing)}
+        if self.triplet_weight:
+            terms["triplet"] = self.triplet_weight * batch_hard_triplet(output.pooled, labels, self.margin)
+        if self.center is not None:
+            terms["center"] = self.center_weight * self.center(output.pooled, labels)
+        return terms
+
+    def trivial(self, identities: int) -> dict[str, float]:
+        """What `identity` and `triplet` are when every picture gets the same feature: ln(n) and the margin."""
+        values = {"identity": math.log(identities)}
+        if self.triplet_weight:
+            values["triplet"] = self.triplet_weight * (math.log(2) if self.margin is None else self.margin)
+        return values

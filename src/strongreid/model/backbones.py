@@ -1,0 +1,106 @@
+"""Backbones: any timm network by name; last stride 1 without dilation (trick 4, paper section 3.4)."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Any, Literal
+
+import timm
+from torch import nn
+
+from strongreid.errors import InputError
+
+Pretrained = bool | str
+
+IMAGENET = {"resnet18": "tv_in1k", "resnet34": "tv_in1k", "resnet50": "tv_in1k", "resnet101": "tv_in1k"}
+"""Which weights a bare name means: torchvision's first ones, the paper's, not timm's newer recipe."""
+
+OWN: dict[str, dict[str, Any]] = {
+    "resnet10_w16": {"architecture": "resnet10t", "channels": (16, 32, 64, 128), "stem_width": 8},
+    "resnet10_w32": {"architecture": "resnet10t", "channels": (32, 64, 128, 256), "stem_width": 16},
+}
+"""Small networks for machines without a GPU: timm's ResNet-10 with a first stage of 16 or 32 channels."""
+
+
+def create_backbone(
+    name: str,
+    *,
+    pretrained: Pretrained = True,
+    last_stride: Literal[1, 2] = 1,
+    stem_relu: bool = True,
+    image_size: tuple[int, int] = (256, 128),
+) -> nn.Module:
+    """Build a timm network without its classifier; arguments and errors as for `ReIDModel`."""
+    options = dict(OWN.get(name, {}))
+    architecture = options.pop("architecture", name)
+    if name not in OWN and not timm.is_model(architecture.split(".")[0]):
+        raise InputError(_unknown(name))
+    if last_stride == 1:
+        options["output_stride"] = 16
+    if architecture.startswith(("vit_", "deit", "swin", "eva", "beit")):
+        options["img_size"] = image_size
+    backbone = _create(name, architecture, pretrained, options)
+    if last_stride == 1:
+        _undo_dilation(backbone)
+    if not stem_relu:
+        if not isinstance(getattr(backbone, "act1", None), nn.ReLU):
+            raise InputError(
+                f"backbone {name!r} has no ReLU after its stem to leave out: set model.stem_relu to true."
+            )
+        backbone.act1 = nn.Identity()
+    return backbone
+
+
+def _create(name: str, architecture: str, pretrained: Pretrained, options: dict[str, Any]) -> nn.Module:
+    """Call timm and turn its failures into messages."""
+    if pretrained and name in OWN:
+        raise InputError(f"backbone {name!r} is our own and has no ImageNet weights: set model.pretrained to false.")
+    if isinstance(pretrained, str):
+        if not Path(pretrained).is_file():
+            raise InputError(
+                f"weight file {pretrained} does not exist: model.pretrained takes true, false or a file."
+            )
+        options["pretrained_cfg_overlay"] = {"file": pretrained}
+    elif pretrained and architecture in IMAGENET:
+        architecture = f"{architecture}.{IMAGENET[architecture]}"
+    try:
+        backbone: nn.Module = timm.create_model(architecture, pretrained=bool(pretrained), num_classes=0, **options)
+    except (TypeError, AssertionError) as error:
+        if "output_stride" not in options:
+            raise
+        raise InputError(
+            f"backbone {name!r} has no last stride that can be set to 1: set model.last_stride to 2."
+        ) from error
+    except Exception as error:  # timm lets every kind of hub, network and file error through
+        if not pretrained:
+            raise
+        source = pretrained if isinstance(pretrained, str) else "the model hub"
+        raise InputError(
+            f"cannot load ImageNet weights of {name!r} from {source}: {str(error).splitlines()[0]}. Give a weight "
+            "file with --model.pretrained FILE, or start at random with --model.pretrained false."
+        ) from error
+    return backbone
+
+
+def feature_width(backbone: Any) -> int:
+    """Numbers in the pooled feature of a timm network."""
+    return int(getattr(backbone, "head_hidden_size", None) or backbone.num_features)
+
+
+def _undo_dilation(backbone: nn.Module) -> None:
+    """Turn the dilated last stage of an `output_stride=16` network into a plain one with stride 1.
+
+    Equal to editing the strides of a ResNet, and also right where a shortcut pools (ResNet-D, ResNeSt, RegNet).
+    """
+    for module in backbone.modules():
+        if isinstance(module, nn.Conv2d) and max(module.dilation) > 1 and not isinstance(module.padding, str):
+            module.padding = tuple(p // d for p, d in zip(module.padding, module.dilation, strict=True))
+            module.dilation = (1, 1)
+
+
+def _unknown(name: str) -> str:
+    known = [*OWN, *timm.list_models()]
+    near = difflib.get_close_matches(name, known, n=4, cutoff=0.5)
+    hint = f"nearest: {', '.join(near)}" if near else "timm.list_models() names them all"
+    return f"unknown backbone {name!r}: it must be a timm model or one of {', '.join(OWN)}; {hint}."

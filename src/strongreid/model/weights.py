@@ -1,0 +1,134 @@
+"""Models on disk: a folder with `model.safetensors` and `model.json`, which say everything needed to use them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+
+from strongreid.data.augment import IMAGENET_MEAN, IMAGENET_STD
+from strongreid.errors import InputError
+from strongreid.files import atomic_folder, recover_folder
+from strongreid.model.network import FeatureName, ReIDModel
+
+MetricName = Literal["cosine", "euclidean"]
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class InputSpec:
+    """How pictures become the model's input, and which output is its feature."""
+
+    height: int
+    width: int
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
+    feature: FeatureName = "f_i"
+    metric: MetricName = "cosine"
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A model in evaluation mode with the preprocessing it was trained with, so that the two can't disagree."""
+
+    model: ReIDModel
+    spec: InputSpec
+    fingerprint: str
+    """SHA-256 of the weight file: features of two models with different fingerprints must not be compared."""
+    training: dict[str, Any]
+    """What the run wrote about itself: epoch, scores, configuration."""
+
+
+def save_model(folder: str | Path, model: ReIDModel, spec: InputSpec, training: dict[str, Any] | None = None) -> None:
+    """Write the model as a self-describing folder; an older one at the same place is replaced as a whole.
+
+    Raises:
+        InputError: the disk is full; the older folder is intact.
+    """
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    with atomic_folder(Path(folder)) as partial:
+        save_file(state, partial / "model.safetensors")
+        description = {
+            "format": FORMAT,
+            "model": model.settings,
+            "input": asdict(spec),
+            "sha256": _sha256(partial / "model.safetensors"),
+            "training": training or {},
+        }
+        (partial / "model.json").write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
+
+
+def load_model(folder: str | Path) -> LoadedModel:
+    """Read a folder written by `save_model`.
+
+    Raises:
+        InputError: not such a folder, another format, or weights that are corrupt or of another shape (named).
+    """
+    folder = Path(folder)
+    recover_folder(folder)
+    description = _read_description(folder)
+    weights = folder / "model.safetensors"
+    try:
+        settings = description["model"]
+        model = ReIDModel(**{**settings, "image_size": tuple(settings["image_size"]), "pretrained": False})
+        values = description["input"]
+        spec = InputSpec(**{**values, "mean": tuple(values["mean"]), "std": tuple(values["std"])})
+        sha256, training = str(description["sha256"]), dict(description["training"])
+    except (KeyError, TypeError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(
+            f"{folder / 'model.json'} does not describe a model ({error!r}): train or copy it again."
+        ) from error
+    _check_shapes(weights, model)
+    if _sha256(weights) != sha256:
+        raise InputError(f"{weights} is not the file that model.json describes (SHA-256 differs): copy it again.")
+    model.load_state_dict(load_file(weights))
+    return LoadedModel(model.eval(), spec, sha256, training)
+
+
+def _read_description(folder: Path) -> dict[str, Any]:
+    if not (folder / "model.json").is_file():
+        nested = [name for name in ("last", "best") if (folder / name / "model.json").is_file()]
+        hint = f" Did you mean {folder / nested[0]}?" if nested else ""
+        raise InputError(f"{folder} is not a model folder: it has no model.json beside model.safetensors.{hint}")
+    try:
+        description = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+        version = description["format"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{folder / 'model.json'} is not readable as a model description: {error!r}.") from error
+    if version != FORMAT:
+        raise InputError(
+            f"{folder / 'model.json'} has format {version}; this version reads {FORMAT}: upgrade strongreid."
+        )
+    return dict(description)
+
+
+def _check_shapes(weights: Path, model: ReIDModel) -> None:
+    """Compare names and shapes with the file's header, before anything is loaded."""
+    expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    try:
+        with safe_open(weights, framework="pt") as file:
+            found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{weights} is corrupt or missing ({error}): copy it again, or train again.") from error
+    for name, shape in expected.items():
+        if found.get(name) != shape:
+            what = f"has shape {found[name]}" if name in found else "is missing"
+            raise InputError(
+                f"tensor {name} {what} in {weights}, but model.json asks for {shape}: they don't belong together."
+            )
+    if extra := sorted(set(found) - set(expected)):
+        raise InputError(
+            f"{weights} holds {len(extra)} tensors that model.json does not ask for, such as {extra[0]}."
+        )
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

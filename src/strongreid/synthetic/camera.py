@@ -1,0 +1,114 @@
+"""One camera: where it stands, the light there, and what its sensor makes of it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageFilter
+
+from strongreid.synthetic.dice import Dice, Stream
+from strongreid.synthetic.props import make_props
+from strongreid.synthetic.scene import make_scene
+from strongreid.synthetic.settings import WorldSettings
+
+Pixels = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class _Site:
+    """What distinguishes one place from another at full colour shift."""
+
+    yaws: tuple[int, ...]
+    """Degrees; 0 is a person who walks towards the camera. Together the sites see people from all sides."""
+    elevation: int
+    """Degrees above the horizontal."""
+    sun: tuple[float, float, float]
+    """Towards the sun: right, up, to the camera."""
+    sky_light: float
+    sun_light: float
+    balance: tuple[float, float, float]
+    gain: float
+    gamma: float
+    saturation: float
+    tallness: tuple[int, int]
+    """Pixels of a person, from the far end to the near end, for pictures 128 high."""
+    blur: float
+    noise: float
+
+
+_SITES = (
+    _Site(
+        (0, 180, 20, 200), 8, (0.6, 0.6, 0.5), 0.60, 0.55,
+        (1.03, 1.0, 0.95), 1.0, 1.0, 1.0, (110, 190), 0.4, 3,
+    ),
+    _Site(
+        (75, 90, 270, 285), 12, (-0.5, 0.7, 0.2), 0.85, 0.15,
+        (0.93, 1.0, 1.10), 0.95, 1.05, 0.85, (90, 150), 0.6, 4,
+    ),
+    _Site(
+        (30, 45, 210, 225), 18, (0.1, 0.9, 0.1), 0.62, 0.25,
+        (1.02, 1.05, 0.86), 0.86, 1.1, 0.9, (80, 140), 0.7, 7,
+    ),
+    _Site(
+        (160, 180, 200, 340), 6, (-0.3, 0.5, -0.8), 0.62, 0.5,
+        (1.06, 0.99, 0.93), 1.15, 0.85, 0.72, (100, 180), 0.5, 4,
+    ),
+    _Site(
+        (300, 315, 330, 130), 14, (0.8, 0.4, 0.3), 0.5, 0.7,
+        (0.95, 0.98, 1.06), 1.05, 1.1, 1.15, (90, 160), 0.5, 5,
+    ),
+    _Site(
+        (90, 270, 0, 180, 45), 24, (-0.7, 0.5, 0.4), 0.7, 0.35,
+        (0.98, 1.03, 0.97), 0.88, 1.0, 0.8, (60, 95), 0.8, 6,
+    ),
+)  # fmt: skip
+
+_GREY = np.array([0.299, 0.587, 0.114])
+_BELL = np.array([NormalDist().inv_cdf((step + 0.5) / 256) for step in range(256)])
+_EXPOSURE = 1.12
+
+
+class Camera:
+    """Camera `number` (from 1) of a world."""
+
+    def __init__(self, settings: WorldSettings, number: int) -> None:
+        dice = Dice(settings.seed, Stream.CAMERA, number)
+        site, shift = _SITES[(number - 1) % len(_SITES)], settings.colour_shift
+        # Past the last site they come round again, turned, so that no two cameras see quite the same.
+        turn = dice.uniform(0.0, 360.0) if number > len(_SITES) else 0.0
+        self.yaws = tuple(math.radians(yaw + turn) for yaw in site.yaws)
+        self.elevation = math.radians(site.elevation)
+        length = math.sqrt(sum(part * part for part in site.sun))
+        self.towards_sun = (site.sun[0] / length, site.sun[1] / length, site.sun[2] / length)
+        self.sky_light, self.sun_light = site.sky_light, site.sun_light
+        self.tallness = site.tallness
+        props = make_props(Dice(settings.seed, Stream.PROPS, number))
+        self.scene = make_scene(Dice(settings.seed, Stream.SCENE, number), props, self.tallness[1])
+        self.props = [prop for prop in props if prop.blocks]
+        balance = [1 + 1.3 * shift * (part - 1) + dice.normal(0, 0.02 * shift) for part in site.balance]
+        self._balance = np.array(balance) * _EXPOSURE * (1 + 1.2 * shift * (site.gain - 1))
+        saturation = 1 + shift * (site.saturation - 1)
+        self._mixing = saturation * np.eye(3) + (1 - saturation) * _GREY
+        gamma = 1 + shift * (site.gamma - 1)
+        self._curve = np.array([round(255 * (level / 255) ** gamma) for level in range(256)], np.uint8)
+        self._blur = (0.35 + 0.65 * shift) * site.blur
+        self._noise = np.rint(_BELL * site.noise * (0.25 + 0.75 * shift)).astype(np.int16)
+
+    def develop(self, image: Image.Image, exposure: float, smear: float, dice: Dice) -> Image.Image:
+        """What the sensor makes of a picture at its own resolution; `smear` is the motion blur in pixels."""
+        # Multiples of 2^-12 times whole numbers below 256: exact in float32, in any order of adding.
+        matrix = (np.rint(self._mixing * self._balance * exposure * 4096).T / 4096).astype(np.float32)
+        linear = np.asarray(image).astype(np.float32) @ matrix
+        levels = np.rint(np.clip(linear, 0, 255, out=linear), out=linear).astype(np.uint8)
+        image = Image.fromarray(self._curve.take(levels))
+        sigma = self._blur * dice.uniform(0.6, 1.4) * image.height / 107
+        if smear >= 0.3:
+            image = image.filter(ImageFilter.BoxBlur((round(smear, 2), 0.0)))
+        if sigma > 0.2:
+            image = image.filter(ImageFilter.GaussianBlur(round(sigma, 2)))
+        noisy = np.asarray(image) + self._noise.take(dice.bytes_of((image.height, image.width, 3)))
+        return Image.fromarray(np.clip(noisy, 0, 255, out=noisy).astype(np.uint8))

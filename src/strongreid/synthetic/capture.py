@@ -1,0 +1,295 @@
+"""One picture: a passage past a camera, the detector's box, what stands in the way, the sensor."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFilter
+
+from strongreid.synthetic.body import Body
+from strongreid.synthetic.camera import Camera, Pixels
+from strongreid.synthetic.dice import Dice, Stream
+from strongreid.synthetic.props import SHARPNESS
+from strongreid.synthetic.raster import Light, Window, shade, splat
+from strongreid.synthetic.settings import WorldSettings
+from strongreid.synthetic.skeleton import Stance
+from strongreid.synthetic.tube import Floats
+from strongreid.synthetic.wardrobe import draw_person
+
+_SUN = (1.05, 1.0, 0.90)
+_SKY = (0.95, 1.0, 1.06)
+_BOUNCE = (0.10, 0.09, 0.08)
+_PASSERS_BY = 20
+_SUPERSAMPLING = 1.75
+
+
+@dataclass(frozen=True)
+class Passage:
+    """How one person walks past one camera: the same for all pictures taken of it."""
+
+    yaw: float
+    phase: float
+    pace: float
+    """Radians of the step from one picture to the next."""
+    swing: float
+    pixels: float
+    """The person's height in the camera's own pixels."""
+    foot: tuple[float, float]
+    """Place in the scene, in its pixels, of the first picture."""
+    step: tuple[float, float]
+    """Movement in the scene from one picture to the next."""
+    elevation: float
+    distance: float
+    exposure: float
+    sun: float
+    shade_edge: float
+    shade_left: float
+    smear: float
+    raised: tuple[tuple[float, float] | None, tuple[float, float] | None]
+
+
+@dataclass(frozen=True)
+class _Box:
+    """A detection, in metres on the camera's plane; x and y are its centre, y above the ground."""
+
+    x: float
+    y: float
+    height: float
+    width: float
+
+
+class World:
+    """The cameras and the passers-by of one set of settings, built when first needed."""
+
+    def __init__(self, settings: WorldSettings) -> None:
+        self.settings = settings
+        self.density = 1.08 * settings.height * _SUPERSAMPLING / 256
+        self._cameras: dict[int, Camera] = {}
+        self._passers_by: dict[int, Body] = {}
+
+    def camera(self, number: int) -> Camera:
+        """Camera `number`, counted from 1."""
+        if number not in self._cameras:
+            self._cameras[number] = Camera(self.settings, number)
+        return self._cameras[number]
+
+    def passer_by(self, number: int) -> Body:
+        """One of the people who are only ever in the way."""
+        if number not in self._passers_by:
+            dice = Dice(self.settings.seed, Stream.PASSERS_BY, number)
+            self._passers_by[number] = Body(draw_person(dice, number), self.density)
+        return self._passers_by[number]
+
+
+def draw_passage(world: World, camera: Camera, height: float, dice: Dice) -> Passage:
+    """A new passage of a person `height` metres tall."""
+    low, high = camera.tallness
+    near = dice.uniform()
+    pixels = low + (high - low) * near
+    yaw = dice.pick(camera.yaws) + dice.normal(0, 0.2)
+    standing = dice.chance(0.07)
+    lighting = world.settings.lighting
+    patchy = dice.chance(0.15 * lighting)
+    stride = 0.06 * pixels
+    return Passage(
+        yaw=yaw,
+        phase=dice.uniform(0, math.tau),
+        pace=dice.uniform(0.7, 1.6),
+        swing=0.08 if standing else min(max(dice.normal(0.95, 0.2), 0.3), 1.25),
+        pixels=pixels,
+        foot=(dice.uniform(0.08, 0.92) * camera.scene.image.width, camera.scene.foot_row(height, pixels)),
+        step=(math.sin(yaw) * stride * 3, math.cos(yaw) * stride * 0.6),
+        elevation=camera.elevation + math.radians(dice.normal(0, 2) + 4 * near),
+        distance=dice.uniform(4.5, 9.0) * height,
+        exposure=round(math.exp(dice.normal(0, 0.10 * lighting)), 4),
+        sun=round(camera.sun_light * dice.pick((1.0, 1.0, 1.0 - 0.7 * lighting)) * dice.uniform(0.85, 1.15), 4),
+        shade_edge=dice.uniform(0.2, 0.9),
+        shade_left=dice.uniform(0.25, 0.5) if patchy else 1.0,
+        smear=dice.uniform(0.5, 2.2) if dice.chance(0.25) else 0.0,
+        raised=(_raised_arm(dice), _raised_arm(dice)),
+    )
+
+
+def _raised_arm(dice: Dice) -> tuple[float, float] | None:
+    return (dice.uniform(0.1, 0.5), dice.uniform(1.2, 2.0)) if dice.chance(0.10) else None
+
+
+def photograph(
+    world: World, camera: Camera, body: Body, passage: Passage, moment: int, dice: Dice, junk: bool = False
+) -> Pixels:
+    """(height, width, 3): picture number `moment` of a passage; `junk` is a box that no one would keep."""
+    settings = world.settings
+    stance = Stance(passage.phase + moment * passage.pace, passage.swing, dice.normal(0, 0.25), passage.raised)
+    yaw = passage.yaw + dice.normal(0, 0.06)
+    places, normals = _seen(body, stance, yaw, passage)
+    top, bottom = float(places[1].max()), float(places[1].min())
+    box = _draw_box(dice, settings.bad_boxes, top, bottom, junk)
+    rows, columns = round(settings.height * _SUPERSAMPLING), round(settings.width * _SUPERSAMPLING)
+    window = Window(
+        box.x - box.width / 2,
+        box.y + box.height / 2,
+        round(columns / box.width, 4),
+        round(rows / box.height, 4),
+    )
+    light = _light(camera, passage)
+    brightness = 0.85 * camera.sky_light + 0.6 * passage.sun + 0.15
+    scale = passage.pixels / (top - bottom)
+    canvas = _background(camera, passage, moment, box, scale, (columns, rows))
+    canvas *= _ground_light(canvas, window, light, brightness)
+    if dice.chance(0.22):
+        _add_passer_by(world, canvas, window, light, passage, dice, in_front=False)
+    _paint(canvas, body, places, normals, window, light)
+    if dice.chance(min(1.0, settings.occlusion * (3 if junk else 1))):
+        _add_passer_by(world, canvas, window, light, passage, dice, in_front=True)
+    image = Image.fromarray(np.clip(canvas, 0, 255).astype(np.uint8))
+    if dice.chance(0.9 * settings.occlusion):
+        _add_prop(image, camera, window, brightness, dice)
+    return _sense(camera, image, passage, box.height * scale, settings, dice)
+
+
+def photograph_nobody(world: World, camera: Camera, dice: Dice) -> Pixels:
+    """(height, width, 3): a false alarm of the detector, a piece of the scene."""
+    settings, scene = world.settings, camera.scene.image
+    tall = round(dice.uniform(60, 200))
+    wide = tall * settings.width // settings.height
+    left, top = dice.below(scene.width - wide), dice.below(scene.height - tall)
+    piece = scene.crop((left, top, left + wide, top + tall))
+    size = _native_size(tall, settings)
+    image = camera.develop(piece.resize(size, Image.Resampling.BOX), 1.0, 0.0, dice)
+    return np.asarray(image.resize((settings.width, settings.height), Image.Resampling.BILINEAR))
+
+
+def _seen(body: Body, stance: Stance, yaw: float, passage: Passage) -> tuple[Floats, Floats]:
+    """Places and normals with perspective."""
+    places, normals = body.pose(stance, yaw, passage.elevation)
+    distance = np.float32(passage.distance)
+    places[:2] *= distance / (distance - places[2])
+    return places, normals
+
+
+def _draw_box(dice: Dice, bad_boxes: float, top: float, bottom: float, junk: bool) -> _Box:
+    """What a detector finds: a little loose, sometimes cut off or off centre, always so for junk."""
+    tall = top - bottom
+    height = tall * (1.02 + abs(dice.normal(0, 0.06)))
+    y = (top + bottom) / 2 + dice.normal(0, 0.025) * tall
+    x = dice.normal(0, 0.027) * tall
+    if junk or dice.chance(bad_boxes):
+        fault = dice.below(4 if junk else 3)
+        amount = dice.uniform(0.12, 0.3) * (1.8 if junk else 1.0)
+        if fault == 0:  # the legs are cut off
+            y, height = y + amount * tall * 0.5, height * (1 - amount)
+        elif fault == 1:  # the head is cut off
+            y, height = y - amount * tall * 0.35, height * (1 - amount * 0.4)
+        elif fault == 2:
+            x += dice.sign() * amount * tall * 0.35
+        else:
+            y, height = y + 0.15 * tall, height * 1.5
+    return _Box(x, y, height, height * 0.5 * dice.uniform(0.78, 1.0))
+
+
+def _light(camera: Camera, passage: Passage) -> Light:
+    sun, sky = passage.sun, camera.sky_light
+    return Light(
+        towards_sun=camera.towards_sun,
+        sun=(_SUN[0] * sun, _SUN[1] * sun, _SUN[2] * sun),
+        sky=(_SKY[0] * sky, _SKY[1] * sky, _SKY[2] * sky),
+        bounce=_BOUNCE,
+        shade_edge=passage.shade_edge,
+        shade_left=passage.shade_left,
+    )
+
+
+def _background(
+    camera: Camera, passage: Passage, moment: int, box: _Box, scale: float, size: tuple[int, int]
+) -> Floats:
+    """The piece of the scene behind a box, at canvas size; a box that sticks out is moved back into it."""
+    scene = camera.scene.image
+    wide, tall = min(box.width * scale, scene.width - 1.0), min(box.height * scale, scene.height - 1.0)
+    left = passage.foot[0] + moment * passage.step[0] + box.x * scale - wide / 2
+    top = passage.foot[1] + moment * passage.step[1] - box.y * scale - tall / 2
+    left, top = min(max(left, 0.0), scene.width - wide), min(max(top, 0.0), scene.height - tall)
+    # Sixteenths of a pixel: Pillow's weights must not hang on the last bit of a sine.
+    edges = tuple(math.floor(edge * 16) / 16 for edge in (left, top, left + wide, top + tall))
+    piece = scene.resize(size, Image.Resampling.BILINEAR, box=(edges[0], edges[1], edges[2], edges[3]))
+    return np.asarray(piece).astype(np.float32)
+
+
+def _ground_light(canvas: Floats, window: Window, light: Light, brightness: float) -> Floats:
+    """(rows, columns, 1): the light on the scene, with a shadow around the feet.
+
+    The shadow is drawn at a quarter of the size, since it is blurred anyway.
+    """
+    rows, columns = canvas.shape[:2]
+    mask = Image.new("L", (max(1, columns // 4), max(1, rows // 4)))
+    slant = -light.towards_sun[0] * 0.5 * window.across
+    x, y = (-window.left * window.across + slant / 2) / 4, (window.top - 0.02) * window.down / 4
+    wide, tall = max(2.0, 0.30 * window.across / 4 + abs(slant) / 8), max(1.0, 0.10 * window.down / 4)
+    ImageDraw.Draw(mask).ellipse((round(x - wide), round(y - tall), round(x + wide), round(y + tall)), fill=105)
+    mask = mask.filter(ImageFilter.GaussianBlur(1.5)).resize((columns, rows), Image.Resampling.BILINEAR)
+    levels = (np.arange(255, -1, -1) * (round(brightness, 6) / 255)).astype(np.float32)
+    factors: Floats = levels[np.asarray(mask)][..., None]
+    return factors
+
+
+def _paint(canvas: Floats, body: Body, places: Floats, normals: Floats, window: Window, light: Light) -> None:
+    rows, columns = canvas.shape[:2]
+    pixels, surfels = splat(places, normals, window, rows, columns)
+    canvas.reshape(-1, 3)[pixels] = shade(surfels, places, normals, body.albedo, light, body.person.height)
+
+
+def _add_passer_by(
+    world: World, canvas: Floats, window: Window, light: Light, passage: Passage, dice: Dice, in_front: bool
+) -> None:
+    body = world.passer_by(dice.below(_PASSERS_BY))
+    yaw = passage.yaw + dice.pick((0.0, math.pi, dice.uniform(-1, 1))) + dice.normal(0, 0.2)
+    stance = Stance(dice.uniform(0, math.tau), passage.swing, dice.normal(0, 0.25))
+    places, normals = _seen(body, stance, yaw, passage)
+    aside = dice.sign() * dice.uniform(0.22, 0.55)
+    nearer = dice.uniform(1.0, 1.12) if in_front else dice.uniform(0.75, 0.95)
+    lower = dice.uniform(-0.12, -0.02) if in_front else dice.uniform(0.05, 0.25)
+    shifted = Window(
+        round((window.left - aside) / nearer, 6),
+        round((window.top - lower) / nearer, 6),
+        round(window.across * nearer, 4),
+        round(window.down * nearer, 4),
+    )
+    _paint(canvas, body, places, normals, shifted, light)
+
+
+def _add_prop(image: Image.Image, camera: Camera, window: Window, brightness: float, dice: Dice) -> None:
+    """Stand street furniture in front of the person, in place."""
+    prop = dice.pick(camera.props)
+    nearer = dice.uniform(1.05, 1.35)
+    wide = max(2, round(prop.image.width / SHARPNESS * window.across * nearer))
+    tall = max(2, round(prop.height * window.down * nearer))
+    sprite = prop.image.resize((wide, tall), Image.Resampling.BILINEAR)
+    if dice.chance(0.5):
+        sprite = sprite.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    table = [min(255, round(level * brightness)) for level in range(256)]
+    lit = sprite.convert("RGB").point(table * 3)
+    foot = round((window.top + dice.uniform(0.05, 0.30)) * window.down)
+    if wide > image.width:  # a long thing reaches across, or ends somewhere behind the person
+        left = round(dice.uniform(-0.6, 0.4) * wide) - (wide - image.width) // 2
+    else:
+        left = round(dice.uniform(-0.3, 1.0) * image.width - 0.3 * wide)
+    image.paste(lit, (left, foot - tall), sprite.getchannel("A").filter(ImageFilter.GaussianBlur(0.8)))
+
+
+def _native_size(tall: float, settings: WorldSettings) -> tuple[int, int]:
+    """Width and height in pixels of a box in the camera's own resolution, within reason."""
+    rows = round(min(max(tall * settings.height / 128, 24), 1.5 * settings.height))
+    return max(12, rows * settings.width // settings.height), rows
+
+
+def _sense(
+    camera: Camera, image: Image.Image, passage: Passage, tall: float, settings: WorldSettings, dice: Dice
+) -> Pixels:
+    """Down to the sensor's resolution, through the sensor, and to the size of the set's pictures."""
+    size = _native_size(tall, settings)
+    image = image.resize(size, Image.Resampling.BOX)
+    image = camera.develop(image, passage.exposure, passage.smear * size[1] / 120, dice)
+    if image.size != (settings.width, settings.height):
+        image = image.resize((settings.width, settings.height), Image.Resampling.BILINEAR)
+    return np.asarray(image)

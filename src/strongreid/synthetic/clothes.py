@@ -1,0 +1,321 @@
+"""The tubes below the neck, with their colours: torso, arms, legs, skirts, shoes, hands and bags."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from strongreid.synthetic.dice import Dice
+from strongreid.synthetic.skeleton import SIDES, Proportions
+from strongreid.synthetic.texture import print_bottom, print_top, weave
+from strongreid.synthetic.tube import Floats, Tube, make_blob, make_tube, profile
+from strongreid.synthetic.wardrobe import OPEN_FRONTED, SKIRTED, Person
+
+Mask = npt.NDArray[np.bool_]
+
+_THICKNESS = {"coat": 0.013, "jacket": 0.011, "hoodie": 0.011}
+_TOP_HEM = {
+    "tee": 0.16, "sweater": 0.16, "jacket": 0.10, "hoodie": 0.10, "coat": 0.0, "tank": 0.18, "shirt": 0.12,
+}  # fmt: skip
+_NECKLINE = {
+    "tee": 0.93, "sweater": 0.94, "tank": 0.86, "shirt": 0.95, "jacket": 0.97, "hoodie": 0.96, "coat": 0.97,
+}  # fmt: skip
+
+_OPENING = 0.55  # radians to either side of the front that an open coat leaves bare
+
+
+@dataclass(frozen=True)
+class Part:
+    """A tube that follows a bone."""
+
+    bone: str
+    tube: Tube
+    albedo: Floats
+    """(rows, columns, 3), 0 to 255 in daylight; negative where there is a gap."""
+    bend: float | None = None
+    """For a limb, the joint's place along the tube."""
+
+
+def _smooth_skin(folds: Floats, bare: Mask) -> Floats:
+    """The factors of a weave, with a quarter of the strength on bare skin: it has no folds."""
+    return np.where(bare[..., None], 1.0 + (folds - 1.0) * 0.25, folds)
+
+
+class Tailor:
+    """Cuts and dyes the tubes of one person; `density` 1 suits a canvas 256 pixels high."""
+
+    def __init__(self, person: Person, size: Proportions, density: float) -> None:
+        self._person, self._outfit, self._size = person, person.outfit, size
+        self._density = density
+        self._dice = Dice(person.body_seed)
+        self._thick = _THICKNESS.get(person.outfit.top, 0.004)
+        self._tailed = False
+        self.skirts: list[tuple[float, float]] = []
+        """Top above the ground, and length, of each skirt made so far."""
+
+    def make(self) -> list[Part]:
+        """Every part below the neck."""
+        skirts = self._make_skirts()  # first: legs and torso are dyed to match
+        parts = [
+            *self._make_legs(),
+            self._make_torso(),
+            *skirts,
+            *self._make_arms(),
+            *self._make_hands_and_shoes(),
+        ]
+        bag = self._make_bag()
+        return [*parts, bag] if bag else parts
+
+    def _count(self, samples: float) -> int:
+        return max(6, int(samples * self._density))
+
+    def _make_torso(self) -> Part:
+        size, outfit, weight = self._size, self._outfit, self._person.weight
+        tall, rows = size.height, self._count(50)
+        bust = 0.012 * tall if outfit.women else 0.0
+        belly = 0.010 * tall * max(0.0, weight)
+        chest = size.shoulder * 0.80 + size.waist * 0.2
+        width = profile(
+            rows,
+            (0, 0.12, 0.35, 0.60, 0.78, 0.85, 0.90, 0.95, 1),
+            (
+                size.hip * 0.8, size.hip, size.waist, chest, size.shoulder * 0.88,
+                size.shoulder * 0.78, size.shoulder * 0.56, 0.046 * tall, 0.032 * tall,
+            ),
+        )  # fmt: skip
+        deep = profile(
+            rows,
+            (0, 0.12, 0.35, 0.62, 0.80, 0.91, 1),
+            [size.depth * f for f in (0.9, 1.08, 0.95, 1.05, 0.92, 0.6, 0.0)],
+        )
+        deep = deep + profile(rows, (0, 0.12, 0.35, 0.62, 0.8, 0.91, 1), (0, 0, belly, bust, 0, 0, 0.032 * tall))
+        swell = profile(rows, (0, 0.94, 1), (self._thick, self._thick, 0.0))
+        tube = make_tube(self._count(104), width + swell, deep + swell, 0.345 * tall, squareness=2.3)
+        return Part("torso", tube, self._dye_torso(tube))
+
+    def _dye_torso(self, tube: Tube) -> Floats:
+        outfit = self._outfit
+        cloth = print_top(outfit, tube)
+        height = tube.along + np.zeros(tube.shape)
+        tucked = outfit.tucked and outfit.top in ("tee", "shirt", "tank", "sweater")
+        hem = 0.36 if tucked else _TOP_HEM[outfit.top]
+        if outfit.bottom == "dress":
+            hem = -1.0
+        elif outfit.bottom in SKIRTED and not self._tailed:
+            hem = max(hem, 0.235)  # where the skirt begins: above it, torso and skirt would show through each other
+        below = height < hem
+        if self._tailed:
+            # The tail lies close to the torso: where colours differ, each would show through the other.
+            below &= np.abs(tube.around) < (_OPENING if outfit.worn_open else 0.0)
+        cloth[below] = print_bottom(outfit, tube)[below]
+        if tucked and outfit.bottom != "dress":
+            cloth[np.abs(height - hem + 0.02) < 0.02] = np.asarray(self._person.bag_trim) * 0.4
+        self._dye_front(tube, cloth, height, below)
+        self._dye_straps(tube, cloth, height)
+        shade_under_hem = 1.0 - 0.12 * np.clip(1.0 - np.abs(height - hem) / 0.03, 0.0, 1.0)
+        return cloth * weave(self._dice, tube, 0.06, 8 * self._density) * shade_under_hem[..., None]
+
+    def _dye_front(self, tube: Tube, cloth: Floats, height: Floats, below: Mask) -> None:
+        """Neckline, and the opening or the zip of a jacket, in place."""
+        outfit, angle = self._outfit, np.abs(tube.around)
+        opens = outfit.top in OPEN_FRONTED
+        if opens and outfit.worn_open:
+            gap = 0.18 + 0.45 * height + (0.15 if outfit.top == "coat" else 0.0)
+            cloth[(angle < gap) & (height < 0.97) & ~below] = outfit.shirt_colour
+            cloth[(np.abs(angle - gap) < 0.07) & ~below] *= 0.7
+        elif opens and outfit.top != "shirt":
+            cloth[(angle < 0.045) & ~below] *= 0.6
+        dip = 0.12 * np.clip(1.0 - angle / 0.8, 0.0, 1.0) * (1.4 if outfit.women else 0.8)
+        bare = height > _NECKLINE[outfit.top] - (0.0 if opens and not outfit.worn_open else dip)
+        if outfit.top == "tank":
+            bare |= (height > 0.78) & (np.abs(angle - math.pi / 2) < 0.5)
+        cloth[bare] = self._person.skin
+        if outfit.top == "hoodie":
+            cloth[(height > 0.84) & (angle > 1.0)] = np.asarray(outfit.top_colour) * 0.85
+
+    def _dye_straps(self, tube: Tube, cloth: Floats, height: Floats) -> None:
+        person, angle = self._person, np.abs(tube.around)
+        if person.bag == "backpack":
+            strap = np.abs(angle - 0.85 + 0.3 * (height - 0.6)) < 0.14
+            cloth[strap & (height > 0.48) & (height < 0.93)] = np.asarray(person.bag_colour) * 0.8
+        elif person.bag == "shoulder bag":
+            across = np.sin(tube.around) * person.bag_side
+            strap = np.abs(across - (1.0 - 2.1 * (height - 0.12) / 0.8)) < 0.10
+            cloth[strap & (height > 0.10) & (height < 0.95)] = np.asarray(person.bag_colour) * 0.75
+
+    def _make_legs(self) -> list[Part]:
+        size, outfit, weight, dice = self._size, self._outfit, self._person.weight, self._dice
+        tall, rows = size.height, self._count(80)
+        thigh = 0.052 * tall * (1 + 0.12 * weight) * (1.05 if outfit.women else 1.0)
+        knee, ankle = 0.034 * tall * (1 + 0.06 * weight), 0.021 * tall
+        radius = profile(rows, (0, 0.12, 0.48, 0.62, 0.95, 1), (thigh, thigh, knee, knee, ankle, ankle))
+        loose, flare, short_end = dice.uniform(0.1, 0.8), 0.02 * dice.chance(0.2), dice.uniform(0.36, 0.52)
+        dark_tights = dice.chance(0.35)
+        if outfit.bottom in ("trousers", "jeans"):
+            cuff = ankle + 0.016 * tall * loose + 0.012 + flare
+            radius = profile(
+                rows,
+                (0, 0.12, 0.5, 0.9, 1),
+                (thigh + 0.005, thigh + 0.007, knee + 0.012 * tall * loose + 0.006, cuff, cuff + 0.003),
+            )
+        elif outfit.bottom == "shorts":
+            cut = profile(rows, (0, short_end), (thigh + 0.008, knee + 0.026 + 0.02 * loose))
+            radius = np.where(np.linspace(0, 1, rows) < short_end, cut, radius)
+        # Thin at the top, inside the hips: a full-width end would stick out as a corner.
+        radius = radius * np.interp(np.linspace(0, 1, rows), (0, 0.05, 0.15), (0.62, 0.86, 1.0))
+        parts = []
+        for side in SIDES:
+            tube = make_tube(self._count(50), radius, radius * 1.05, 0.5 * tall)
+            albedo = self._dye_leg(tube, side, short_end, dark_tights)
+            parts.append(Part(f"leg{side:+d}", tube, albedo, bend=0.5))
+        return parts
+
+    def _dye_leg(self, tube: Tube, side: int, short_end: float, dark_tights: bool) -> Floats:
+        person, outfit = self._person, self._outfit
+        height = tube.along + np.zeros(tube.shape)
+        skirted = outfit.bottom in SKIRTED
+        albedo = tube.filled((38, 36, 38) if skirted and dark_tights and not person.socks else person.skin)
+        covered = {"shorts": short_end}.get(outfit.bottom, -1.0 if skirted else 2.0)
+        cloth = print_bottom(outfit, tube, side)
+        if outfit.bottom == "jeans":
+            worn = np.clip(1 - np.abs(height - 0.3) / 0.25, 0, 1) * np.clip(1 - np.abs(tube.around) / 1.2, 0, 1)
+            cloth = cloth * (1.0 + 0.18 * worn[..., None])
+        albedo[height < covered] = cloth[height < covered]
+        if self.skirts:
+            # A thigh that swings through the cloth must not show: it takes the colour of what covers it.
+            longest = max(length for _, length in self.skirts)
+            hidden = height < (longest / self._size.height - 0.05) / 0.5
+            if outfit.worn_open and not skirted:
+                hidden &= np.abs(tube.around) > 0.4
+            albedo[hidden] = np.asarray(self._skirt_colour()) * 0.85
+        if person.boots:
+            albedo[height > 0.72] = person.shoe_colour
+        elif person.socks and (skirted or outfit.bottom == "shorts"):
+            albedo[height > 0.86] = person.sock_colour
+        strength = 0.05 if outfit.bottom == "leggings" else 0.11
+        folds = weave(self._dice, tube, strength, 7 * self._density)
+        return albedo * _smooth_skin(folds, height >= covered)
+
+    def _skirt_colour(self) -> tuple[int, int, int]:
+        outfit = self._outfit
+        coat_over = outfit.bottom not in SKIRTED or outfit.top == "coat"
+        return outfit.top_colour if coat_over or outfit.bottom == "dress" else outfit.bottom_colour
+
+    def _make_skirts(self) -> list[Part]:
+        """The skirt, the lower half of a dress, and the tail of a coat or of a long shirt."""
+        outfit, size, dice = self._outfit, self._size, self._dice
+        tall = size.height
+        lengths = {"skirt": (0.17, 0.27), "dress": (0.20, 0.34), "long skirt": (0.36, 0.44)}
+        parts, under = [], 0.0
+        if outfit.bottom in lengths:
+            length = dice.uniform(*lengths[outfit.bottom]) * tall
+            under = dice.uniform(0.015, 0.055) * tall
+            parts.append(self._make_skirt(0.585, length, 0.010, under, 0.0))
+        long_tail = outfit.top in ("shirt", "hoodie", "jacket") and not parts and dice.chance(0.3)
+        if outfit.top == "coat" or long_tail:
+            length = (dice.uniform(0.12, 0.28) if outfit.top == "coat" else 0.06) * tall
+            self._tailed = True
+            opening = _OPENING if outfit.worn_open else 0.0
+            flare = under + self._thick + (0.02 + 0.1 * length) * tall * 0.6
+            parts.append(self._make_skirt(0.565, length, self._thick + 0.014 + 0.25 * under, flare, opening))
+        return parts
+
+    def _make_skirt(self, top: float, length: float, gap: float, flare: float, opening: float) -> Part:
+        """A skirt from `top` body heights above the ground, `flare` wider at the hem, cut open in front."""
+        size, dice, outfit = self._size, self._dice, self._outfit
+        tall, rows = size.height, self._count(20 + length / size.height * 130)
+        hem = size.hip + 0.012 * tall + flare
+        waist, deep = size.waist + gap, size.depth + gap + 0.004
+        width = profile(rows, (0, 0.3, 1), (waist, waist + (hem - waist) * 0.45, hem))
+        depth = profile(rows, (0, 0.3, 1), (deep, deep + (hem * 0.85 - deep) * 0.45, hem * 0.85))
+        tube = make_tube(self._count(124), width, depth, length, squareness=2.3)
+        bottom_cloth = top == 0.585 and outfit.bottom != "dress"
+        albedo = print_bottom(outfit, tube) if bottom_cloth else print_top(outfit, tube, 0.2, -0.2)
+        pleats = np.sin(tube.around * (9 + dice.below(6)) + dice.uniform(0.0, 6.0))
+        albedo = albedo * (1.0 + 0.09 * pleats * tube.along)[..., None]
+        albedo = albedo * weave(dice, tube, 0.05, 8 * self._density)
+        if opening:
+            albedo[(np.abs(tube.around) < opening) & np.ones(tube.shape, bool)] = -1.0
+        self.skirts.append((top * tall, length))
+        return Part(f"skirt{len(self.skirts) - 1}", tube, albedo)
+
+    def _make_arms(self) -> list[Part]:
+        size, outfit, weight, dice = self._size, self._outfit, self._person.weight, self._dice
+        tall, rows = size.height, self._count(58)
+        place = np.linspace(0.0, 1.0, rows)
+        upper = 0.0275 * tall * (1 + 0.12 * weight) * (0.9 if outfit.women else 1.0)
+        fore = 0.020 * tall * (1 + 0.05 * weight)
+        radius = profile(rows, (0, 0.1, 0.5, 0.62, 1), (upper, upper, upper * 0.82, fore * 1.05, 0.014 * tall))
+        sleeve = {"tee": dice.uniform(0.36, 0.5), "tank": -1.0, "shirt": dice.pick((0.45, 0.75, 1.1))}
+        end = sleeve.get(outfit.top, 1.1)
+        ease = self._thick * 0.6 + 0.004 + (0.007 * np.clip(place / 0.4, 0, 1) if end < 0.6 else 0.0)
+        radius = np.where(place < end, radius + ease, radius)
+        # The arm starts thin inside the sloping shoulder: a full-width end would look like a puffed sleeve.
+        radius = radius * np.interp(place, (0, 0.05, 0.12, 0.22), (0.45, 0.72, 0.93, 1.0))
+        parts = []
+        for side in SIDES:
+            tube = make_tube(self._count(30), radius, radius, 0.32 * tall)
+            parts.append(Part(f"arm{side:+d}", tube, self._dye_arm(tube, end), bend=0.53))
+        return parts
+
+    def _dye_arm(self, tube: Tube, end: float) -> Floats:
+        outfit = self._outfit
+        height = tube.along + np.zeros(tube.shape)
+        cloth = tube.filled(outfit.second_colour if outfit.pattern == "raglan" else outfit.top_colour)
+        second = np.asarray(outfit.second_colour, np.float64)
+        if outfit.pattern == "hoops":
+            cloth[(height * outfit.repeat * 1.1) % 1.0 < outfit.share] = second
+        elif outfit.pattern == "plaid":
+            bands = ((height * outfit.repeat * 1.1) % 1.0 < 0.4) * 0.25
+            bands = bands + ((tube.around / math.tau * 4) % 1.0 < 0.4) * 0.25
+            cloth = cloth * (1.0 - bands[..., None]) + second * bands[..., None]
+        albedo = tube.filled(self._person.skin)
+        albedo[height < end] = cloth[height < end]
+        if end > 1.0:
+            albedo[height > 0.93] *= 0.85
+        folds = weave(self._dice, tube, 0.08, 6 * self._density)
+        return albedo * _smooth_skin(folds, height >= end)
+
+    def _make_hands_and_shoes(self) -> list[Part]:
+        person, tall = self._person, self._size.height
+        parts = []
+        for side in SIDES:
+            hand = make_blob(self._count(15), self._count(17), 0.016 * tall, 0.020 * tall, 0.09 * tall)
+            parts.append(Part(f"hand{side:+d}", hand, hand.filled(person.skin)))
+            shoe = make_blob(self._count(19), self._count(32), 0.026 * tall, 0.024 * tall, 0.15 * tall)
+            leather = shoe.filled(person.shoe_colour)
+            if person.pale_sole:
+                leather[(np.cos(shoe.around) < -0.5) & np.ones(shoe.shape, bool)] = 212
+            parts.append(Part(f"shoe{side:+d}", shoe, leather))
+        return parts
+
+    def _make_bag(self) -> Part | None:
+        person, tall, dice = self._person, self._size.height, self._dice
+        # Half width and half depth over the body height, squareness.
+        cuts = {
+            "backpack": (0.085 * person.bag_size, 0.045 * person.bag_size, 4.0),
+            "shoulder bag": (0.035, 0.085 * person.bag_size, 4.0),
+            "handbag": (0.03, 0.08 * person.bag_size, 4.0),
+            "shopping bag": (0.04, 0.075 * person.bag_size, 3.0),
+        }
+        if person.bag not in cuts:
+            return None
+        wide, deep, squareness = cuts[person.bag]
+        rows = self._count(16 + self._size.bag_length / tall * 150)
+        place = np.linspace(0.0, 1.0, rows)
+        bulge = np.sqrt(np.minimum(1.0, np.minimum(place, 1.0 - place) / 0.18 + 0.02))
+        columns = self._count(24 + (wide + deep) * 420)
+        tube = make_tube(columns, wide * tall * bulge, deep * tall * bulge, self._size.bag_length, squareness)
+        albedo = tube.filled(person.bag_colour)
+        height, angle = tube.along + np.zeros(tube.shape), np.abs(tube.around) + np.zeros(tube.shape)
+        trim = (
+            np.zeros(tube.shape, bool),
+            (height < 0.45) & (angle > 2.2),
+            np.abs(height - 0.5) < 0.06,
+            (np.abs(height - 0.55) < 0.12) & (angle > 2.7),
+        )[dice.below(4)]
+        albedo[trim] = person.bag_trim
+        return Part("bag", tube, albedo * weave(dice, tube, 0.05, 6 * self._density))

@@ -1,0 +1,106 @@
+"""From surfels to pixels: splat, hide what lies behind, shade."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from strongreid.synthetic.tube import Floats
+
+_GRAZING = np.float32(-0.08)  # normals a little beyond the edge still count, or outlines fray
+_DEPTH_ORIGIN, _DEPTH_STEPS = np.float32(2.0), np.float32(16000.0)  # metres, and steps per metre in uint16
+
+
+@dataclass(frozen=True)
+class Light:
+    """Light on a body: directions as the camera sees them (x right, y up, z to it), strengths per colour."""
+
+    towards_sun: tuple[float, float, float]
+    sun: tuple[float, float, float]
+    sky: tuple[float, float, float]
+    bounce: tuple[float, float, float]
+    """Light from the ground, on what faces down."""
+    shade_edge: float = 0.0
+    """Below this share of the body height something else's shadow falls on the body."""
+    shade_left: float = 1.0
+    """How much of the sun is left in that shadow."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """The part of the camera's plane that a canvas shows."""
+
+    left: float
+    """Metres from the body's axis."""
+    top: float
+    """Metres above the ground under the body."""
+    across: float
+    """Pixels per metre."""
+    down: float
+    """Pixels per metre."""
+
+
+def splat(
+    places: Floats, normals: Floats, window: Window, height: int, width: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:
+    """Which surfel each canvas pixel shows: flat pixel numbers, and the surfels there.
+
+    A stable sort by depth lets the surfel nearest to the camera write last.
+    """
+    facing = np.flatnonzero(normals[2] > _GRAZING)
+    across = (places[0].take(facing) - np.float32(window.left)) * np.float32(window.across)
+    down = (np.float32(window.top) - places[1].take(facing)) * np.float32(window.down)
+    inside = np.flatnonzero((across > 0) & (across < width - 1) & (down > 0) & (down < height - 1))
+    depth = ((places[2].take(facing.take(inside)) + _DEPTH_ORIGIN) * _DEPTH_STEPS).astype(np.uint16)
+    order = inside.take(np.argsort(depth, kind="stable"))
+    surfels = facing.take(order).astype(np.int32)
+    pixel = down.take(order).astype(np.int32) * width + across.take(order).astype(np.int32)
+    rank = np.full((height, width), -1, np.int32)
+    rank.reshape(-1)[pixel] = np.arange(len(pixel), dtype=np.int32)
+    # Every surfel covers a square of 2 x 2 pixels: of four neighbours the one nearest to the camera wins.
+    np.maximum(rank[:, 1:], rank[:, :-1].copy(), out=rank[:, 1:])
+    np.maximum(rank[1:], rank[:-1].copy(), out=rank[1:])
+    _close_pinholes(rank)
+    shown = np.flatnonzero(rank >= 0)
+    return shown, surfels.take(rank.reshape(-1).take(shown))
+
+
+def _close_pinholes(rank: npt.NDArray[np.int32]) -> None:
+    """Fill single empty pixels between two covered ones, in place: close-ups stretch the samples apart."""
+    for view in (rank, rank.T):
+        before, middle, after = view[:-2], view[1:-1], view[2:]
+        hole = (middle < 0) & (before >= 0) & (after >= 0)
+        middle[hole] = before[hole]
+
+
+def shade(
+    surfels: npt.NDArray[np.int32],
+    places: Floats,
+    normals: Floats,
+    albedo: Floats,
+    light: Light,
+    body_height: float,
+) -> Floats:
+    """(surfels, 3) float32: the colours of the given surfels, 0 to 255 and above."""
+    lateral, upward, facing = (normals[axis].take(surfels) for axis in range(3))
+    scale = 1 / (np.sqrt(lateral * lateral + upward * upward + facing * facing) + np.float32(1e-6))
+    lateral, upward, facing = lateral * scale, upward * scale, facing * scale
+    east, high, near = (np.float32(round(part, 6)) for part in light.towards_sun)
+    sunlit = np.maximum(0, lateral * east + upward * high + facing * near)
+    level = np.clip(places[1].take(surfels) * np.float32(1 / body_height), 0, 1)
+    if light.shade_left < 1.0:
+        sunlit = np.where(level > light.shade_edge, sunlit, sunlit * np.float32(light.shade_left))
+    # Cavities, and what is near the ground, see less of the sky.
+    openness = np.clip(0.74 + 0.46 * facing, 0.5, 1.05) * (0.82 + 0.18 * np.minimum(1, level * 2.2))
+    above = 0.5 + 0.5 * upward
+    from_sky, from_ground = (0.65 + 0.35 * above) * openness, (1 - above) * openness
+    colours = albedo.take(surfels, 0)
+    for part in range(3):
+        colours[:, part] *= (
+            from_sky * np.float32(light.sky[part])
+            + from_ground * np.float32(light.bounce[part])
+            + sunlit * np.float32(light.sun[part])
+        )
+    return colours

@@ -1,0 +1,230 @@
+"""Where every tube of a body goes at one moment of a step.
+
+Body space: x to the side, y up, z to the front, metres, the ground under the body at y = 0.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from strongreid.synthetic.wardrobe import SKIRTED, Person
+
+Vector = tuple[float, float, float]
+SIDES = (-1, 1)
+
+_SIDEWAYS: Vector = (1.0, 0.0, 0.0)
+_HIDDEN_STEP: dict[str, float] = {"skirt": 0.75, "dress": 0.75, "long skirt": 0.5}
+
+
+@dataclass(frozen=True)
+class Stance:
+    """The moment of a step at which a picture is taken."""
+
+    phase: float
+    """Where in the step, in radians."""
+    swing: float
+    """How far the limbs swing: 0 is standing, 1 an ordinary walk."""
+    head_turn: float = 0.0
+    """Radians, to the side."""
+    raised: tuple[tuple[float, float] | None, tuple[float, float] | None] = (None, None)
+    """For an arm that holds something up: the angles of the upper arm and of the elbow, in radians."""
+
+
+@dataclass(frozen=True)
+class Proportions:
+    """Lengths of one body in metres."""
+
+    height: float
+    shoulder: float
+    hip: float
+    waist: float
+    depth: float
+    """Half the depth of the chest."""
+    head: float
+    """Half the width of the head."""
+    hair_offset: float = 0.0
+    """How far the loose hair starts in front of (or, negative, behind) the crown."""
+    hair_drop: float = 0.0
+    hair_length: float = 0.0
+    bag_length: float = 0.0
+    skirts: tuple[tuple[float, float], ...] = ()
+    """Top above the ground, and length, of every skirt or coat tail."""
+
+
+@dataclass(frozen=True)
+class Bone:
+    """The frame of one straight piece.
+
+    A surfel at (lateral, depth, v) lies at start + lateral e1 + depth e2 + v axis.
+    """
+
+    frame: tuple[Vector, Vector, Vector, Vector]
+    """e1, e2, axis, start."""
+    directions: tuple[Vector, Vector, Vector]
+    """The same axes at unit length, for normals."""
+
+
+def _add(a: Vector, b: Vector, factor: float = 1.0) -> Vector:
+    return (a[0] + factor * b[0], a[1] + factor * b[1], a[2] + factor * b[2])
+
+
+def _unit(a: Vector) -> Vector:
+    scale = 1.0 / (math.sqrt(a[0] * a[0] + a[1] * a[1] + a[2] * a[2]) + 1e-9)
+    return (a[0] * scale, a[1] * scale, a[2] * scale)
+
+
+def _bone(start: Vector, end: Vector, side: Vector = _SIDEWAYS, upward: bool = False, deepen: float = 1.0) -> Bone:
+    """A bone with e1 as near to `side` as can be; `upward` bones need a flip to keep e2 to the front."""
+    axis = _add(end, start, -1.0)
+    along = _unit(axis)
+    shadow = along[0] * side[0] + along[1] * side[1] + along[2] * side[2]
+    first = _unit(_add(side, along, -shadow))
+    second = (
+        along[1] * first[2] - along[2] * first[1],
+        along[2] * first[0] - along[0] * first[2],
+        along[0] * first[1] - along[1] * first[0],
+    )
+    if upward:
+        second = (-second[0], -second[1], -second[2])
+    deep = (second[0] * deepen, second[1] * deepen, second[2] * deepen)
+    return Bone((first, deep, axis, start), (first, second, along))
+
+
+class Skeleton:
+    """The joints of one person; `bones` places every tube for a stance."""
+
+    def __init__(self, person: Person, proportions: Proportions) -> None:
+        self._person = person
+        self._size = proportions
+
+    def bones(self, stance: Stance) -> dict[str, tuple[Bone, ...]]:
+        """One bone per straight tube and two per bent one, by the tube's name."""
+        bones: dict[str, tuple[Bone, ...]] = {}
+        hip_height = self._place_legs(stance, bones)
+        self._place_trunk(stance, hip_height, bones)
+        return bones
+
+    def _place_legs(self, stance: Stance, bones: dict[str, tuple[Bone, ...]]) -> float:
+        """Legs and shoes; returns the height of the hips at which the lower foot stands on the ground."""
+        person, size = self._person, self._size
+        tall, swing = size.height, stance.swing
+        reach = 0.42 * swing * person.stride * _HIDDEN_STEP.get(person.outfit.bottom, 1.0)
+        segment = 0.245 * tall
+        joints: list[tuple[int, float, Vector, Vector, float]] = []
+        for side in SIDES:
+            moment = stance.phase + (0.0 if side > 0 else math.pi)
+            thigh = reach * math.sin(moment) + 0.04
+            knee_bend = 0.10 + 0.9 * swing * max(0.0, math.cos(moment + 0.35)) ** 2
+            if swing < 0.15:
+                thigh, knee_bend = thigh * 0.3, 0.06
+            shin = thigh - knee_bend
+            out = side * size.hip * 0.53
+            knee = (out, -segment * math.cos(thigh), segment * math.sin(thigh))
+            ankle = (
+                out - 0.02 * side * size.hip,
+                knee[1] - segment * math.cos(shin),
+                knee[2] + segment * math.sin(shin),
+            )
+            joints.append((side, out, knee, ankle, shin * 0.55))
+        hip_height = -min(ankle[1] - 0.035 * tall for _, _, _, ankle, _ in joints)
+        lift = (0.0, hip_height, 0.0)
+        for side, out, knee_low, ankle_low, pitch in joints:
+            knee, ankle = _add(knee_low, lift), _add(ankle_low, lift)
+            hip_joint = (out, hip_height + 0.02 * tall, 0.0)
+            bones[f"leg{side:+d}"] = (_bone(hip_joint, knee), _bone(knee, ankle))
+            sine, cosine = math.sin(pitch), math.cos(pitch)
+            heel = _add(ankle, (0.0, -0.012 - 0.03 * sine, -0.035 * cosine), tall)
+            toe = _add(heel, (0.012 * side, 0.104 * sine, 0.135 * cosine), tall)
+            bones[f"shoe{side:+d}"] = (_bone(heel, toe),)
+        return hip_height
+
+    def _place_trunk(self, stance: Stance, hip_height: float, bones: dict[str, tuple[Bone, ...]]) -> None:
+        person, size = self._person, self._size
+        tall, swing = size.height, stance.swing
+        lean = person.lean + 0.05 * swing
+        up = (0.0, math.cos(lean), math.sin(lean))
+        bottom = (0.0, hip_height - 0.02 * tall, 0.0)
+        top = _add(bottom, up, 0.345 * tall)
+        twist = -0.10 * swing * math.sin(stance.phase)
+        across = (math.cos(twist), 0.0, -math.sin(twist))
+        bones["torso"] = (_bone(bottom, top, across, upward=True),)
+        spread = abs(math.sin(stance.phase)) * swing * person.stride
+        sway = 0.02 * swing * math.sin(2.0 * stance.phase)
+        # Cloth that reaches below the hips gives way to the knees: it deepens with the stride.
+        give = 0.5 if person.outfit.bottom in SKIRTED else 0.4
+        for number, (above_ground, length) in enumerate(size.skirts):
+            waist = hip_height - 0.52 * tall + above_ground
+            hem = (0.0, waist - length, 0.01 + sway)
+            bones[f"skirt{number}"] = (_bone((0.0, waist, 0.004), hem, deepen=1.0 + give * spread),)
+        self._place_head(stance, _add(top, up, -0.005 * tall), bones)
+        hands = self._place_arms(stance, bottom, top, across, bones)
+        self._place_bag(stance, hip_height, bottom, up, hands, bones)
+
+    def _place_head(self, stance: Stance, neck: Vector, bones: dict[str, tuple[Bone, ...]]) -> None:
+        size = self._size
+        chin = _add(neck, (0.0, 0.014 * size.height, 0.014 * size.height))
+        crown = _add(chin, (0.0, 0.135 * size.height, 0.008 * size.height))
+        across = (math.cos(stance.head_turn), 0.0, -math.sin(stance.head_turn))
+        ahead = (math.sin(stance.head_turn), 0.0, math.cos(stance.head_turn))
+        bones["head"] = (_bone(chin, crown, across, upward=True),)
+        root = _add(_add(crown, ahead, size.hair_offset), (0.0, -size.hair_drop, 0.0))
+        tip = _add(_add(root, ahead, -0.012), (0.0, -size.hair_length - 0.001, 0.0))
+        bones["hair"] = (_bone(root, tip, across),)
+        brow = _add(chin, _add(crown, chin, -1.0), 0.70)
+        bones["brim"] = (_bone(_add(brow, (0.0, 0.004, 0.0)), _add(brow, (0.0, -0.01, 0.0)), across),)
+
+    def _place_arms(
+        self,
+        stance: Stance,
+        bottom: Vector,
+        top: Vector,
+        across: Vector,
+        bones: dict[str, tuple[Bone, ...]],
+    ) -> dict[int, Vector]:
+        """Arms and hands; returns the places of the two fists."""
+        person, size = self._person, self._size
+        tall, swing = size.height, stance.swing
+        padding = 0.03 if person.outfit.top in ("coat", "jacket", "hoodie") else 0.0
+        wide_hem = 0.10 if any(length > 0.15 * tall for _, length in size.skirts) else 0.0
+        away = 0.09 + 0.02 * person.weight + padding + wide_hem
+        fists: dict[int, Vector] = {}
+        for number, side in enumerate(SIDES):
+            moment = stance.phase + (math.pi if side > 0 else 0.0)
+            upper = 0.45 * swing * person.arm_swing * math.sin(moment) + 0.02
+            elbow_bend = 0.15 + 0.35 * person.arm_swing * swing * (0.5 + 0.5 * math.sin(moment))
+            upper, elbow_bend = stance.raised[number] or (upper, elbow_bend)
+            lower = upper + elbow_bend
+            shoulder = _add(bottom, _add(top, bottom, -1.0), 0.850)
+            shoulder = _add(shoulder, across, side * size.shoulder * 0.86)
+            down = (side * math.sin(away), -math.cos(upper) * math.cos(away), math.sin(upper))
+            forearm = (side * math.sin(away) * 0.3, -math.cos(lower), math.sin(lower))
+            elbow = _add(shoulder, down, 0.170 * tall)
+            wrist = _add(elbow, forearm, 0.150 * tall)
+            bones[f"arm{side:+d}"] = (_bone(shoulder, elbow), _bone(elbow, wrist))
+            bones[f"hand{side:+d}"] = (_bone(wrist, _add(wrist, forearm, 0.085 * tall)),)
+            fists[side] = _add(wrist, forearm, 0.06 * tall)
+        return fists
+
+    def _place_bag(
+        self,
+        stance: Stance,
+        hip_height: float,
+        bottom: Vector,
+        up: Vector,
+        fists: dict[int, Vector],
+        bones: dict[str, tuple[Bone, ...]],
+    ) -> None:
+        person, size = self._person, self._size
+        tall, length, side = size.height, size.bag_length, person.bag_side
+        if person.bag == "backpack":
+            back = -(size.depth + 0.05 * tall * person.bag_size + 0.008)
+            strap = _add(_add(bottom, up, 0.30 * tall), (0.0, 0.0, back))
+            bones["bag"] = (_bone(strap, _add(strap, up, -length)),)
+        elif person.bag == "shoulder bag":
+            swing = -0.02 * tall + 0.02 * stance.swing * math.sin(stance.phase)
+            strap = (side * (size.hip + 0.035 * tall), hip_height + 0.07 * tall, swing)
+            bones["bag"] = (_bone(strap, _add(strap, (0.0, -length, 0.0))),)
+        elif person.bag != "none":
+            handle = _add(fists[side], (0.0, -0.03 * tall, 0.0))
+            bones["bag"] = (_bone(handle, _add(handle, (0.0, -length, 0.01))),)

@@ -1,0 +1,39 @@
+"""The weight rule of the recorded reference models."""
+
+import zlib
+
+import numpy as np
+import pytest
+import torch
+
+from strongreid.model.network import ReIDModel
+
+
+def reference_array(name, shape):
+    draw = np.random.RandomState(zlib.crc32(name.encode()))
+    if len(shape) == 4:
+        values = draw.standard_normal(shape) * np.sqrt(2 / (shape[0] * shape[2] * shape[3]))
+    elif len(shape) == 2:
+        values = draw.standard_normal(shape) * 0.01
+    elif name.endswith(("running_var", "weight")):
+        values = draw.uniform(0.5, 1.5, shape)
+    else:
+        values = draw.standard_normal(shape) * 0.1
+    return torch.from_numpy(values.astype(np.float32))
+
+
+def fill_like_reference(model: ReIDModel, prefix: str = "") -> ReIDModel:
+    """Give every parameter and buffer the value recorded under the released code's name for it."""
+    released = {"backbone": "base", "neck": "bottleneck", "classifier": "classifier"}
+    state = model.state_dict()
+    for name, tensor in state.items():
+        if not name.endswith("num_batches_tracked"):
+            room, rest = name.split(".", 1)
+            state[name] = reference_array(f"{prefix}{released[room]}.{rest}", tuple(tensor.shape))
+    model.load_state_dict(state)
+    return model
+
+
+@pytest.fixture(scope="session")
+def like_reference():
+    return fill_like_reference

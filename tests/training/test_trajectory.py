@@ -1,0 +1,59 @@
+"""Twelve steps of the whole recipe against the losses recorded from the paper authors' code."""
+
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from strongreid.losses import BagOfTricksLoss
+from strongreid.model.network import ReIDModel
+from strongreid.model.winograd import use_winograd
+from strongreid.training.optimizers import create_optimizers, set_learning_rate
+
+FULL = Path(__file__).parents[2] / "../shared/conformance/bag_of_tricks.npz"
+
+
+def run(golden, steps, like_reference, winograd=False):
+    model = like_reference(ReIDModel("resnet18", 20, pretrained=False, stem_relu=False), "traj.").train()
+    if winograd:
+        assert use_winograd(model.to(memory_format=torch.channels_last))
+    criterion = BagOfTricksLoss(20, 512)
+    start = np.random.RandomState(zlib.crc32(b"traj.centers")).standard_normal((20, 512))
+    criterion.center.centers.data = torch.from_numpy(start.astype(np.float32))
+    optimizers = create_optimizers(model, criterion, lr=1.0, weight_decay=5e-4, center_lr=0.5)
+    rows = []
+    for step in range(steps):
+        set_learning_rate(optimizers[0], float(golden["traj_losses"][step, 4]))
+        terms = criterion(model(torch.from_numpy(golden["traj_images"][step]).float()), torch.from_numpy(golden["traj_labels"][step]))
+        for optimizer in optimizers:
+            optimizer.zero_grad(set_to_none=True)
+        sum(terms.values()).backward()
+        for optimizer in optimizers:
+            optimizer.step()
+        identity, triplet, center = (float(terms[name]) for name in ("identity", "triplet", "center"))
+        rows.append([identity + triplet + center, identity, triplet, center / 0.0005])
+    return np.array(rows), model, criterion
+
+
+@pytest.mark.parametrize("winograd", [False, True])
+def test_the_first_steps_equal_the_released_code(like_reference, winograd):
+    golden = np.load("tests/golden/trajectory.npz")
+    found, _, _ = run(golden, len(golden["traj_images"]), like_reference, winograd)
+    np.testing.assert_allclose(found, golden["traj_losses"][: len(found), :4], rtol=1e-3)
+
+
+@pytest.mark.skipif(not FULL.is_file(), reason="the full recorded trajectory (5 MB) is not beside this checkout")
+def test_twelve_steps_equal_the_released_code(like_reference):
+    golden = np.load(FULL)
+    found, model, criterion = run(golden, 12, like_reference)
+    np.testing.assert_allclose(found[:3], golden["traj_losses"][:3, :4], rtol=1e-3)
+    np.testing.assert_allclose(found, golden["traj_losses"][:, :4], rtol=2e-2)
+    for tensor, name in (
+        (criterion.center.centers, "traj_centers_after"),
+        (model.classifier.weight, "traj_classifier_after"),
+        (model.neck.weight, "traj_bnneck_weight_after"),
+    ):
+        expected = golden[name]
+        assert np.abs(tensor.detach().numpy() - expected).max() <= 2e-2 * np.abs(expected).max(), name
