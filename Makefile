@@ -6,18 +6,25 @@ UV_VERSION = 0.13.9
 UV = $$(command -v uv || echo .uv/bin/uv)
 BIN = .venv/bin
 READY = .venv/.ready
-DEMO = $(BIN)/strongreid demo
+STRONGREID = $(BIN)/strongreid
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
 
 setup: $(READY) ## create .venv with the locked packages and this project
 
-demo: $(READY) ## train and search on generated pictures, start to end
-	$(DEMO)
+demo: $(READY) ## the main job on generated pictures: generate, train, evaluate, report
+	$(STRONGREID) synthesize demo/data --seed 7
+	$(STRONGREID) train --preset tiny --data.root demo/data --run.output demo/run --resume
 
-smoke: $(READY) ## the demo in about a minute
-	$(DEMO) --smoke
+smoke: $(READY) ## the main job in about a minute, on a small generated set
+	rm -rf build/smoke
+	$(STRONGREID) synthesize build/smoke/data --seed 7 --train_identities 32 --test_identities 16 --quiet
+	$(STRONGREID) inspect build/smoke/data --sheet build/smoke/sheet.png
+	$(STRONGREID) train --preset tiny --data.root build/smoke/data --run.output build/smoke/run \
+		--optim.epochs 3 --eval.every 0 --quiet
+	$(STRONGREID) evaluate build/smoke/run/best build/smoke/data --rerank k_reciprocal --quiet
+	$(STRONGREID) extract build/smoke/run/best build/smoke/data/query build/smoke/query.parquet --quiet
 
 test: $(READY) ## run the tests
 	HF_HUB_OFFLINE=1 $(BIN)/pytest

@@ -5,6 +5,7 @@ import zlib
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from strongreid.model.network import ReIDModel
 
@@ -37,3 +38,26 @@ def fill_like_reference(model: ReIDModel, prefix: str = "") -> ReIDModel:
 @pytest.fixture(scope="session")
 def like_reference():
     return fill_like_reference
+
+
+@pytest.fixture
+def market(tmp_path):
+    """A tiny data set in the Market-1501 layout: 4 training and 3 test identities, each of its own colour."""
+    root = tmp_path / "market"
+    noise = np.random.default_rng(0)
+
+    def take(folder, identity, camera, number):
+        (root / folder).mkdir(parents=True, exist_ok=True)
+        colour = np.random.default_rng(identity).integers(40, 215, 3)
+        pixels = np.clip(colour + noise.normal(0, 12, (64, 32, 3)), 0, 255).astype(np.uint8)
+        name = f"{identity:04d}_c{camera}s1_{number:06d}_00.png"
+        Image.fromarray(pixels).save(root / folder / name)
+
+    for identity in range(1, 5):
+        for number in range(4):
+            take("bounding_box_train", identity, 1 + number % 2, number)
+    for identity in range(5, 8):
+        take("query", identity, 1, 0)
+        for camera in (1, 2):
+            take("bounding_box_test", identity, camera, camera)
+    return root

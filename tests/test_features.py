@@ -11,9 +11,7 @@ from strongreid.features import FeatureTable
 
 def table(n=5, d=3, model="f00d"):
     features = np.random.default_rng(0).normal(size=(n, d)).astype(np.float32)
-    return FeatureTable(
-        features, np.arange(n) - 1, np.arange(n) % 3, tuple(f"ä/{i}.jpg" for i in range(n)), model
-    )
+    return FeatureTable(features, np.arange(n) - 1, np.arange(n) % 3, tuple(f"ä/{i}.jpg" for i in range(n)), model)
 
 
 def same(a, b):
@@ -85,9 +83,7 @@ def test_parquet_round_trip(tmp_path, rows):
     whole.save(tmp_path / "new" / "table.parquet")
     assert same(FeatureTable.load(tmp_path / "new" / "table.parquet"), whole)
     assert [p.name for p in (tmp_path / "new").iterdir()] == ["table.parquet"]
-    assert str(pq.read_schema(tmp_path / "new" / "table.parquet").field("feature").type).startswith(
-        "fixed_size_list"
-    )
+    assert str(pq.read_schema(tmp_path / "new" / "table.parquet").field("feature").type).startswith("fixed_size_list")
 
 
 def load_or_message(path):
@@ -130,15 +126,11 @@ def test_a_foreign_file_is_named_with_what_it_lacks(tmp_path):
     with pytest.raises(InputError, match=r"no feature table at .*table\.parquet"):
         FeatureTable.load(path)
     pq.write_table(pa.table({"path": ["a"], "feature": [1.0]}), path)
-    with pytest.raises(
-        InputError, match=r"table\.parquet .* lacks 'identity', 'camera' and has 'path', 'feature'"
-    ):
+    with pytest.raises(InputError, match=r"table\.parquet .* lacks 'identity', 'camera' and has 'path', 'feature'"):
         FeatureTable.load(path)
     table().save(path)
     good = pq.read_table(path)
-    notes = {
-        key.decode(): value.decode() for key, value in good.schema.metadata.items() if key != b"ARROW:schema"
-    }
+    notes = {key.decode(): value.decode() for key, value in good.schema.metadata.items() if key != b"ARROW:schema"}
     for change, message in [
         ({"format": "other"}, "metadata lacks format 'strongreid.features'"),
         ({"version": "9"}, "version 9, this program reads 1"),

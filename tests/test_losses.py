@@ -50,7 +50,9 @@ def test_center_loss_and_its_update_equal_the_released_code():
     optimizer = torch.optim.SGD(center.parameters(), lr=0.5 / 0.0005)
     (0.0005 * loss).backward()
     torch.testing.assert_close(feature.grad, GOLDEN["center_weighted_feat_grad"], rtol=1e-4, atol=1e-8)
-    torch.testing.assert_close(center.centers.grad / 0.0005, GOLDEN["center_grad_rescaled_rows"], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        center.centers.grad / 0.0005, GOLDEN["center_grad_rescaled_rows"], rtol=1e-4, atol=1e-5
+    )
     optimizer.step()
     torch.testing.assert_close(center.centers.data, GOLDEN["centers_after_sgd_rows"], rtol=1e-4, atol=1e-5)
 
@@ -90,8 +92,8 @@ def test_terms_are_weighted_and_a_term_that_is_off_is_absent():
     full = BagOfTricksLoss(4, 6, center_weight=0.25, triplet_weight=2.0)
     terms = full(output, labels)
     assert set(terms) == {"identity", "triplet", "center"}
-    assert float(terms["center"]) == pytest.approx(0.25 * float(full.center(output.pooled, labels)))
-    assert float(terms["triplet"]) == pytest.approx(2 * float(batch_hard_triplet(output.pooled, labels)))
+    assert terms["center"].item() == pytest.approx(0.25 * full.center(output.pooled, labels).item())
+    assert terms["triplet"].item() == pytest.approx(2 * batch_hard_triplet(output.pooled, labels).item())
     plain = BagOfTricksLoss(4, 6, center_weight=0, triplet_weight=0, label_smoothing=0)
     assert set(plain(output, labels)) == {"identity"}
     assert not list(plain.parameters())
@@ -104,4 +106,4 @@ def test_trivial_values_are_those_of_a_network_that_sees_nothing():
     trivial = criterion.trivial(20)
     assert trivial == {"identity": math.log(20), "triplet": 0.3}
     for name, value in trivial.items():
-        assert float(terms[name]) == pytest.approx(value, rel=1e-4)
+        assert terms[name].item() == pytest.approx(value, rel=1e-4)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import re
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
+import yaml
 from jsonargparse import ArgumentParser, Namespace
 
 from strongreid.config import PRESETS, Config
@@ -35,7 +38,8 @@ class Parser(ArgumentParser):
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:  # noqa: ARG002
         """Print the message and leave."""
         message = re.sub(r"\s+", " ", message).strip()
-        unknown = re.search(r"(?:[Uu]nrecognized arguments: |Key )['\"]?(--)?([\w.]+)", message)
+        message = re.sub(r"Group '([\w.]+)' does not accept option '(\w+)'", r"unrecognized setting: \1.\2", message)
+        unknown = re.search(r"(?:[Uu]nrecognized (?:arguments|setting): |Key )['\"]?(--)?([\w.]+)", message)
         if unknown:
             flags = [flag for action in self._actions for flag in action.option_strings if flag.startswith("--")]
             near = difflib.get_close_matches(f"--{unknown[2]}", flags, n=3, cutoff=0.6)
@@ -46,7 +50,7 @@ class Parser(ArgumentParser):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; returns the exit code: 0 done, 2 bad input, 1 a training run that failed, 130 interrupted."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    arguments = [_underscored(argument) for argument in (sys.argv[1:] if argv is None else argv)]
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(DESCRIPTION, end="")
         return 0 if arguments else 2
@@ -79,16 +83,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 def train(arguments: list[str]) -> int:
     """Parse a configuration and run the main job."""
     parser = Parser(prog="strongreid train", allow_abbrev=False, description="Train, evaluate and report.")
+    arguments = ["--data.skip_unreadable=true" if a == "--skip_unreadable" else a for a in arguments]
     parser.add_argument("--config", action="config", help="a YAML or JSON file of settings")
     parser.add_argument("--preset", default="bag_of_tricks", choices=list(PRESETS), help="the settings to start from")
     parser.add_argument("--resume", action="store_true", help="go on with the run in run.output, if it was begun")
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
     parser.add_class_arguments(Config)
-    preset = _value_of("--preset", arguments) or "bag_of_tricks"
+    named = [preset for config in _values_of("--config", arguments) if (preset := _preset_in(config))]
+    preset = ["bag_of_tricks", *named, *_values_of("--preset", arguments)][-1]
     if preset in PRESETS:
         parser.set_defaults(_flat(PRESETS[preset]().to_dict()))
     parsed = _parse(parser, arguments)
-    values = parser.instantiate_classes(parsed)
+    values = parser.instantiate(parsed)
     config = Config(**{room: values[room] for room in Config.__dataclass_fields__})
 
     from strongreid.training.loop import train as run
@@ -99,7 +105,6 @@ def train(arguments: list[str]) -> int:
     except NonFiniteLossError as error:
         print(f"strongreid train: {error}", file=sys.stderr)
         return 1
-    from pathlib import Path
 
     folder = Path(config.run.output)
     print((folder / "table.txt").read_text(encoding="utf-8"))
@@ -219,14 +224,38 @@ def _parse(parser: ArgumentParser, arguments: list[str]) -> Namespace:
     return parsed
 
 
-def _value_of(flag: str, arguments: list[str]) -> str | None:
-    """The value given to a flag, before the parser is complete."""
-    for position, argument in enumerate(arguments):
+def _underscored(argument: str) -> str:
+    """Let flags be written with dashes too: --skip-unreadable is --skip_unreadable."""
+    if not argument.startswith("--"):
+        return argument
+    flag, equals, value = argument[2:].partition("=")
+    return f"--{flag.replace('-', '_')}{equals}{value}"
+
+
+def _values_of(flag: str, arguments: list[str]) -> list[str]:
+    """The values given to a flag, before the parser is complete."""
+    values = []
+    for argument, following in itertools.pairwise([*arguments, ""]):
         if argument.startswith(f"{flag}="):
-            return argument.split("=", 1)[1]
-        if argument == flag and position + 1 < len(arguments):
-            return arguments[position + 1]
-    return None
+            values.append(argument.split("=", 1)[1])
+        elif argument == flag:
+            values.append(following)
+    return values
+
+
+def _preset_in(config: str) -> str | None:
+    """The preset that a configuration (a file, or its text) names, before the parser is complete.
+
+    Raises:
+        InputError: it is not YAML.
+    """
+    try:
+        is_file = "\n" not in config and Path(config).is_file()
+        settings = yaml.safe_load(Path(config).read_bytes() if is_file else config)
+    except (yaml.YAMLError, OSError, ValueError) as error:
+        raise InputError(f"cannot read the configuration {config}: {' '.join(str(error).split())}.") from error
+    preset = settings.get("preset") if isinstance(settings, dict) else None
+    return preset if isinstance(preset, str) else None
 
 
 def _flat(settings: dict[str, Any]) -> dict[str, Any]:

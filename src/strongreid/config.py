@@ -70,6 +70,8 @@ class ModelConfig:
         pretrained: true downloads ImageNet weights, false starts at random, a path reads a weight file.
         last_stride: 1 (trick 4) or 2.
         neck: "bnneck" (trick 5) or "none".
+        start_from: a model folder written by training, to go on from its weights; empty for none. The classifier is
+            taken along where it has as many identities.
         stem_relu: false leaves out the ReLU after the stem, as the released code does.
     """
 
@@ -78,6 +80,7 @@ class ModelConfig:
     last_stride: Literal[1, 2] = 1
     neck: Literal["bnneck", "none"] = "bnneck"
     stem_relu: bool = True
+    start_from: str = ""
 
 
 @dataclass(frozen=True)

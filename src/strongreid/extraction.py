@@ -85,15 +85,19 @@ class Extractor:
         """
         if not records:
             raise InputError("there are no pictures to extract features from.")
-        parts, kept = [], []
+        parts: list[npt.NDArray[np.float32]] = []
+        kept: list[ImageRecord] = []
         with tqdm(total=len(records), desc="extract", unit="picture", file=sys.stderr, disable=not progress) as bar:
             for start in range(0, len(records), _CHUNK):
                 chunk = records[start : start + _CHUNK]
                 store = DecodedStore.build(
                     chunk, self.spec.height, self.spec.width, None, skip_unreadable=skip_unreadable
                 )
-                parts.append(self.decoded(store.pictures, bar))
-                kept.extend(store.records)
+                if store.records:
+                    parts.append(self.decoded(store.pictures, bar))
+                    kept.extend(store.records)
+        if not kept:
+            raise InputError(f"none of the {len(records)} pictures can be read, the first being {records[0].path}.")
         return feature_table(np.concatenate(parts), kept, self.fingerprint)
 
     def decoded(self, pictures: npt.NDArray[np.uint8], bar: tqdm[Any] | None = None) -> npt.NDArray[np.float32]:

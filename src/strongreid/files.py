@@ -39,11 +39,12 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def atomic_folder(path: Path) -> Iterator[Path]:
+def atomic_folder(path: Path, *, durable: bool = True) -> Iterator[Path]:
     """Yield an empty temporary folder beside `path`; on success it replaces `path`, on any error it is removed.
 
     A reader sees the old folder or the new one, or, for the instant between the two renames, none, while the
     old one waits beside it under `.NAME.old`; `recover_folder` puts it back after a kill in that instant.
+    `durable=False` leaves flushing to the system: for thousands of files that can be made again, such as pictures.
 
     Raises:
         InputError: the disk is full or refuses the write; what stood at `path` before is intact.
@@ -55,7 +56,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         yield partial
-        for file in partial.rglob("*"):
+        for file in partial.rglob("*") if durable else ():
             _flush(file)
         if path.exists():
             path.replace(old)

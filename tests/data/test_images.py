@@ -229,7 +229,7 @@ def test_unreadable_pictures_stop_the_build_unless_skipped(tmp_path: Path, decod
             DecodedStore.build(records, H, W, place)
         five = ", ".join(str(records[position].path) for position in bad[:5])
         assert f"6 of 9 pictures can't be read: {five} and 1 more." in str(caught.value)
-        assert "--skip_unreadable" in str(caught.value)
+        assert "--skip-unreadable" in str(caught.value)
         assert names(tmp_path) == ["in"]
     for place in (folder, None):
         store = DecodedStore.build(records, H, W, place, skip_unreadable=True)

@@ -15,29 +15,45 @@ def plain(red, green, blue, size=(12, 6)):
 
 
 def test_rows_have_length_one_and_any_size_will_do():
-    features = colour_histogram([NOISE, NOISE[:13, :5], plain(1, 2, 3, (3, 1))])
-    assert features.shape == (3, 480)
+    features = colour_histogram([NOISE, NOISE[:13, :5], plain(1, 2, 3, (6, 1))])
+    assert features.shape == (3, 6 * 256)
     assert features.dtype == np.float32
-    np.testing.assert_allclose(np.linalg.norm(features[:2], axis=1), 1, rtol=1e-6)
+    np.testing.assert_allclose(np.linalg.norm(features, axis=1), 1, rtol=1e-6)
     np.testing.assert_array_equal(colour_histogram(np.stack([NOISE, NOISE])), features[[0, 0]])
-    assert colour_histogram([]).shape == (0, 480)
+    assert colour_histogram([]).shape == (0, 6 * 256)
 
 
-def test_order_of_pixels_matters_between_stripes_only():
-    mirrored, enlarged = NOISE[:, ::-1], NOISE.repeat(3, axis=0).repeat(2, axis=1)
-    shuffled = np.stack([stripe[RNG.permutation(8 * 24)] for stripe in NOISE.reshape(6, 8 * 24, 3)])
-    same = colour_histogram([NOISE, mirrored, enlarged, shuffled.reshape(NOISE.shape)])
-    np.testing.assert_allclose(same, same[[0] * 4], atol=1e-6)
-    upside_down = np.concatenate([plain(200, 0, 0), plain(0, 0, 200)])
-    apart = colour_histogram([upside_down, upside_down[::-1]])
+def test_mirroring_changes_nothing_and_turning_upside_down_does():
+    same = colour_histogram([NOISE, NOISE[:, ::-1]])
+    np.testing.assert_allclose(same[0], same[1], atol=1e-6)
+    two_halves = np.concatenate([plain(200, 0, 0), plain(0, 0, 200)])
+    apart = colour_histogram([two_halves, two_halves[::-1]])
     assert apart[0] @ apart[1] == pytest.approx(0, abs=1e-6)
 
 
-def test_colours_are_told_apart_and_shades_of_grey_too():
-    hues = [plain(*(round(255 * c) for c in colorsys.hsv_to_rgb(h / 12, 1, 0.9))) for h in range(12)]
-    greys = [plain(g, g, g) for g in range(16, 256, 32)]
-    features = colour_histogram([*hues, *greys])
-    np.testing.assert_allclose(features @ features.T, np.eye(20), atol=1e-6)
+def test_rows_of_a_stripe_may_change_places():
+    rows = NOISE.reshape(6, 8, 24, 3)
+    shuffled = np.stack([stripe[RNG.permutation(8)] for stripe in rows]).reshape(NOISE.shape)
+    found = colour_histogram([NOISE, shuffled])
+    np.testing.assert_allclose(found[0], found[1], atol=1e-6)
+
+
+def test_the_middle_counts_more_than_the_sides():
+    person = plain(200, 0, 0, (12, 30))
+    person[:, :10] = person[:, 20:] = (0, 0, 200)  # two thirds background
+    found = colour_histogram([person, plain(200, 0, 0), plain(0, 0, 200)])
+    assert found[0] @ found[1] > found[0] @ found[2]
+
+
+def test_colours_are_told_apart_the_more_the_farther():
+    hues = [plain(*(round(255 * c) for c in colorsys.hsv_to_rgb(h / 16 + 0.03, 1, 0.9))) for h in range(16)]
+    likeness = colour_histogram(hues) @ colour_histogram(hues)[0]
+    assert likeness[0] == pytest.approx(1, abs=1e-6)
+    assert likeness[1] == pytest.approx(likeness[15], abs=1e-6)  # hue is a circle
+    assert likeness[1] < 0.99
+    np.testing.assert_allclose(likeness[4:13], 0, atol=1e-6)
+    greys = colour_histogram([plain(g, g, g) for g in (20, 240)])
+    assert greys[0] @ greys[1] == pytest.approx(0, abs=1e-6)
 
 
 def test_hue_is_ignored_where_it_is_noise():

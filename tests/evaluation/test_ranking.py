@@ -132,9 +132,7 @@ def test_given_distances_rank_as_computed_ones(tables):
 
 def test_refuses_distances_that_do_not_fit(tables):
     query, gallery = tables
-    with pytest.raises(
-        InputError, match=r"160 queries and 1200 gallery rows need .* \(160, 1200\), got \(2, 3\)"
-    ):
+    with pytest.raises(InputError, match=r"160 queries and 1200 gallery rows need .* \(160, 1200\), got \(2, 3\)"):
         rank_distances(np.zeros((2, 3), dtype=np.float32), query, gallery)
     with pytest.raises(InputError, match="NaN"):
         rank_distances(np.full((160, 1200), np.nan, dtype=np.float32), query, gallery)

@@ -22,7 +22,9 @@ def test_outputs_equal_the_released_model(backbone, stride, like_reference):
     assert map_shape(model, (256, 128)) == tuple(GOLDEN[f"model_{backbone}_stride{stride}_map_shape"][1:])
 
 
-@pytest.mark.parametrize("backbone", ["resnet10_w16", "regnety_002", "convnext_atto", "resnest14d", "efficientnet_lite0"])
+@pytest.mark.parametrize(
+    "backbone", ["resnet10_w16", "regnety_002", "convnext_atto", "resnest14d", "efficientnet_lite0"]
+)
 def test_last_stride_1_doubles_the_map_and_dilates_nothing(backbone):
     maps = {
         stride: map_shape(ReIDModel(backbone, last_stride=stride, pretrained=False), (128, 64)) for stride in (1, 2)
@@ -33,7 +35,10 @@ def test_last_stride_1_doubles_the_map_and_dilates_nothing(backbone):
 
 
 def test_last_stride_1_adds_no_weights():
-    counts = [sum(p.numel() for p in create_backbone("resnet18", pretrained=False, last_stride=s).parameters()) for s in (1, 2)]
+    counts = [
+        sum(p.numel() for p in create_backbone("resnet18", pretrained=False, last_stride=s).parameters())
+        for s in (1, 2)
+    ]
     assert counts[0] == counts[1]
 
 
@@ -97,7 +102,10 @@ def test_weights_from_a_file_are_the_files(tmp_path):
 
 @pytest.mark.parametrize(
     ("pretrained", "message"),
-    [("nowhere.pth", "weight file nowhere.pth does not exist"), (True, r"cannot load ImageNet weights.*--model.pretrained")],
+    [
+        ("nowhere.pth", "weight file nowhere.pth does not exist"),
+        (True, r"cannot load ImageNet weights.*--model.pretrained"),
+    ],
 )
 def test_weights_that_cannot_be_had_are_refused(pretrained, message, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")

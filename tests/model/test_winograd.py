@@ -41,7 +41,9 @@ def test_odd_maps_and_double_precision_take_the_plain_path():
 def test_only_wide_plain_3x3_convolutions_of_stride_1_are_changed():
     model = ReIDModel("resnet18", pretrained=False)
     names = list(model.state_dict())
-    assert use_winograd(model) == 8 - 1  # layers 3 and 4, less the strided one of layer 3... and layer 4 starts at stride 1
+    assert (
+        use_winograd(model) == 8 - 1
+    )  # layers 3 and 4, less the strided one of layer 3... and layer 4 starts at stride 1
     changed = {name for name, m in model.named_modules() if isinstance(m, WinogradConv2d)}
     assert all(name.startswith(("backbone.layer3", "backbone.layer4")) for name in changed)
     assert list(model.state_dict()) == names

@@ -144,7 +144,7 @@ class _Job:
             return
         names = ", ".join(str(self.records[position].path) for position in skipped[:5])
         more = f" and {len(skipped) - 5} more" if len(skipped) > 5 else ""
-        leave_out = "replace them, or leave them out with --skip_unreadable"
+        leave_out = "replace them, or leave them out with --skip-unreadable"
         remedy = "check the paths" if self.skip_unreadable else leave_out
         raise InputError(
             f"{len(skipped)} of {len(self.records)} pictures can't be read: {names}{more}.\n"

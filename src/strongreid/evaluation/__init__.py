@@ -5,7 +5,7 @@ from strongreid.evaluation.distances import Metric
 from strongreid.evaluation.evaluate import EvalResult, Rerank, compare_table, evaluate
 from strongreid.evaluation.ranking import Ranking, rank_distances, rank_features, top_matches
 from strongreid.evaluation.reranking import k_reciprocal
-from strongreid.evaluation.sheets import picture_grid, rank_sheet
+from strongreid.evaluation.sheets import dataset_sheet, picture_grid, rank_sheet
 
 __all__ = [
     "EvalResult",
@@ -14,6 +14,7 @@ __all__ = [
     "Rerank",
     "colour_histogram",
     "compare_table",
+    "dataset_sheet",
     "evaluate",
     "k_reciprocal",
     "picture_grid",

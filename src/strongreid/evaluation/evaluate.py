@@ -55,9 +55,7 @@ class EvalResult:
             InputError: `k` is below 1 or beyond the `max_rank` of the evaluation.
         """
         if not 1 <= k <= len(self.cmc):
-            raise InputError(
-                f"this result has ranks 1 to {len(self.cmc)}, got {k}; evaluate with max_rank >= {k}."
-            )
+            raise InputError(f"this result has ranks 1 to {len(self.cmc)}, got {k}; evaluate with max_rank >= {k}.")
         return self.cmc[k - 1]
 
     def table(self) -> str:
@@ -190,9 +188,7 @@ def compare_table(rows: Mapping[str, EvalResult]) -> str:
     return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
 
 
-def _check(
-    query: FeatureTable, gallery: FeatureTable, metric: Metric, rerank: Rerank | None, max_rank: int
-) -> None:
+def _check(query: FeatureTable, gallery: FeatureTable, metric: Metric, rerank: Rerank | None, max_rank: int) -> None:
     """Refuse what can't be evaluated."""
     if rerank is not None and rerank not in RERANKS:
         raise InputError(f"unknown rerank {rerank!r}; allowed: None, {', '.join(RERANKS)}.")
@@ -200,9 +196,7 @@ def _check(
         raise InputError(f"max_rank is the length of the CMC and at least 1, got {max_rank}.")
     for name, table in (("query", query), ("gallery", gallery)):
         if not len(table):
-            raise InputError(
-                f"the {name} table is empty; look at the {name} folder or list it was made from."
-            )
+            raise InputError(f"the {name} table is empty; look at the {name} folder or list it was made from.")
     check_comparable(query.features, gallery.features, metric)
     if query.model and gallery.model and query.model != gallery.model:
         raise InputError(

@@ -118,9 +118,7 @@ def top_matches(
     return nearest, distances
 
 
-def _rank_block(
-    values: Float32, start: int, query: FeatureTable, gallery: FeatureTable
-) -> list[tuple[int, Int64]]:
+def _rank_block(values: Float32, start: int, query: FeatureTable, gallery: FeatureTable) -> list[tuple[int, Int64]]:
     """The queries of a (b, g) block that have true matches, with the ascending ranks of these."""
     found = []
     for row, row_values in enumerate(values, start=start):

@@ -75,13 +75,9 @@ def k_reciprocal(query: Float32, gallery: Float32, k1: int = 20, k2: int = 6, la
 
 def _check(query: Float32, gallery: Float32, k1: int, k2: int, lam: float) -> None:
     if query.ndim != 2 or gallery.ndim != 2 or query.shape[1:] != gallery.shape[1:]:
-        raise InputError(
-            f"re-ranking takes (q, d) and (g, d) features, got {query.shape} and {gallery.shape}."
-        )
+        raise InputError(f"re-ranking takes (q, d) and (g, d) features, got {query.shape} and {gallery.shape}.")
     if not len(query) or not len(gallery):
-        raise InputError(
-            f"re-ranking needs pictures, got {len(query)} queries and {len(gallery)} in the gallery."
-        )
+        raise InputError(f"re-ranking needs pictures, got {len(query)} queries and {len(gallery)} in the gallery.")
     if not (np.isfinite(query).all() and np.isfinite(gallery).all()):
         raise InputError("the features hold NaN or infinity; look at the model that made them.")
     if k1 < 1 or k2 < 1 or not 0 <= lam <= 1:
@@ -174,9 +170,7 @@ def _jaccard(weights: _SparseRows, queries: int) -> Float32:
     first = weights.starts[queries]
     order = np.argsort(weights.columns[first:], kind="stable")
     owners = np.repeat(np.arange(size), np.diff(weights.starts[queries:]))
-    holders = _SparseRows(
-        _starts(weights.columns[first:], total), owners[order], weights.values[first:][order]
-    )
+    holders = _SparseRows(_starts(weights.columns[first:], total), owners[order], weights.values[first:][order])
     distances = np.empty((queries, size), dtype=np.float32)
     for row in range(queries):
         own = slice(weights.starts[row], weights.starts[row + 1])

@@ -6,17 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from strongreid.data.records import DISTRACTOR
+from strongreid.data.records import DISTRACTOR, ReIDDataset
 from strongreid.errors import InputError
 from strongreid.evaluation.distances import Metric
 from strongreid.evaluation.ranking import rank_features, top_matches
 from strongreid.features import FeatureTable
 from strongreid.files import atomic_file
 
+Item = TypeVar("Item")
 Colour = tuple[int, int, int]
 PAPER: Colour = (255, 255, 255)
 INK: Colour = (33, 37, 41)
@@ -83,9 +85,7 @@ def rank_sheet(
     _check_counts(queries=queries, top_k=top_k, height=height)
     ranking = rank_features(query, gallery, metric)
     if not len(ranking.query):
-        raise InputError(
-            "no query has a true match in the gallery: there is nothing to draw; evaluate() says why."
-        )
+        raise InputError("no query has a true match in the gallery: there is nothing to draw; evaluate() says why.")
     shuffled = np.random.default_rng(seed).permutation(len(ranking.query))
     by_precision = shuffled[np.argsort(ranking.average_precision[shuffled], kind="stable")]
     places = np.linspace(0, len(by_precision) - 1, min(queries, len(by_precision))).round().astype(np.int64)
@@ -97,14 +97,10 @@ def rank_sheet(
         precision = ranking.average_precision[drawn[number]]
         identity = int(query.identities[row])
         tiles = [_Tile(query.paths[row], QUERY, (f"id {identity}", f"AP {100 * precision:.1f}"))]
-        for place, (found, distance) in enumerate(
-            zip(nearest[number], distances[number], strict=True), start=1
-        ):
+        for place, (found, distance) in enumerate(zip(nearest[number], distances[number], strict=True), start=1):
             if found >= 0:
                 right = identity != DISTRACTOR and gallery.identities[found] == identity
-                tiles.append(
-                    _Tile(gallery.paths[found], RIGHT if right else WRONG, (f"{place}", f"{distance:.3f}"))
-                )
+                tiles.append(_Tile(gallery.paths[found], RIGHT if right else WRONG, (f"{place}", f"{distance:.3f}")))
         rows.append(_Row(tiles, gap_after_first=QUERY_GAP))
     title = f"{len(rows)} of {len(ranking.query)} queries, from the worst to the best average precision"
     legend = [
@@ -138,6 +134,39 @@ def picture_grid(
         Path(output),
         height,
     )
+
+
+def dataset_sheet(dataset: ReIDDataset, output: str | Path, *, rows: int = 6, pictures: int = 10) -> None:
+    """Draw a contact sheet of a data set: identities of the training and of the test split, then distractors.
+
+    Args:
+        dataset: what a reader returned.
+        output: the PNG to write, atomically.
+        rows: identities of each split, evenly spread over the sorted identities.
+        pictures: at most so many of each, evenly spread over its pictures in order of camera.
+
+    Raises:
+        InputError: a count is below 1, or the file can't be written.
+    """
+    _check_counts(rows=rows, pictures=pictures)
+    test = dataset.query + dataset.gallery
+    drawn: list[tuple[str, Sequence[Path]]] = []
+    for split, records in (("train", dataset.train), ("test", test)):
+        identities = sorted({record.identity for record in records} - {DISTRACTOR})
+        for identity in _spread(identities, rows):
+            of_one = sorted((r for r in records if r.identity == identity), key=lambda r: (r.camera, r.path.name))
+            chosen = _spread(of_one, pictures)
+            drawn.append((f"{split} {identity:04d}", [record.path for record in chosen]))
+    if distractors := [record.path for record in dataset.gallery if record.identity == DISTRACTOR]:
+        drawn.append(("distractors", _spread(distractors, pictures)))
+    picture_grid(drawn, output, title=f"{dataset.name}: pictures of an identity in order of camera")
+
+
+def _spread(items: Sequence[Item], count: int) -> list[Item]:
+    """At most `count` of the items, evenly spread, the first and the last among them."""
+    if len(items) <= count:
+        return list(items)
+    return [items[round(place)] for place in np.linspace(0, len(items) - 1, count)]
 
 
 def _check_counts(**counts: int) -> None:
@@ -201,9 +230,7 @@ def _draw_tile(
         pen.text((middle, (top + bottom) // 2), "unreadable", FAINT, fitted, anchor="mm")
     else:
         fitting = ImageOps.contain(picture, size, Image.Resampling.BICUBIC)
-        sheet.paste(
-            fitting, (inside[0] + (width - fitting.width) // 2, inside[1] + (height - fitting.height) // 2)
-        )
+        sheet.paste(fitting, (inside[0] + (width - fitting.width) // 2, inside[1] + (height - fitting.height) // 2))
     for number, line in enumerate(tile.lines):
         place = (middle, bottom + number * LINE_HEIGHT + LINE_HEIGHT // 2 + 1)
         pen.text(place, line, INK if number == 0 else FAINT, text, anchor="mm")

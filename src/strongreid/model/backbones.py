@@ -16,11 +16,12 @@ Pretrained = bool | str
 IMAGENET = {"resnet18": "tv_in1k", "resnet34": "tv_in1k", "resnet50": "tv_in1k", "resnet101": "tv_in1k"}
 """Which weights a bare name means: torchvision's first ones, the paper's, not timm's newer recipe."""
 
-OWN: dict[str, dict[str, Any]] = {
-    "resnet10_w16": {"architecture": "resnet10t", "channels": (16, 32, 64, 128), "stem_width": 8},
-    "resnet10_w32": {"architecture": "resnet10t", "channels": (32, 64, 128, 256), "stem_width": 16},
+OWN: dict[str, tuple[int, ...]] = {
+    "resnet10_w16": (16, 32, 64, 128),
+    "resnet10_w32": (32, 64, 128, 256),
 }
-"""Small networks for machines without a GPU: timm's ResNet-10 with a first stage of 16 or 32 channels."""
+"""Small networks for machines without a GPU: a ResNet-10 with so many channels in its four stages, and a stem of one
+4x4 convolution of stride 4: on a CPU twice as fast as convolutions with few channels on large maps."""
 
 
 def create_backbone(
@@ -32,15 +33,21 @@ def create_backbone(
     image_size: tuple[int, int] = (256, 128),
 ) -> nn.Module:
     """Build a timm network without its classifier; arguments and errors as for `ReIDModel`."""
-    options = dict(OWN.get(name, {}))
-    architecture = options.pop("architecture", name)
-    if name not in OWN and not timm.is_model(architecture.split(".")[0]):
+    options: dict[str, Any] = {}
+    architecture = name
+    if channels := OWN.get(name):
+        architecture = "resnet10t"
+        options |= {"channels": channels, "stem_width": channels[0] // 2, "stem_type": "deep"}
+    elif not timm.is_model(architecture.split(".")[0]):
         raise InputError(_unknown(name))
     if last_stride == 1:
         options["output_stride"] = 16
     if architecture.startswith(("vit_", "deit", "swin", "eva", "beit")):
         options["img_size"] = image_size
     backbone = _create(name, architecture, pretrained, options)
+    if channels:
+        backbone.conv1 = nn.Conv2d(3, channels[0], 4, stride=4, bias=False)
+        backbone.maxpool = nn.Identity()
     if last_stride == 1:
         _undo_dilation(backbone)
     if not stem_relu:

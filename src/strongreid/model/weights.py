@@ -52,7 +52,10 @@ def save_model(folder: str | Path, model: ReIDModel, spec: InputSpec, training: 
     """
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     with atomic_folder(Path(folder)) as partial:
-        save_file(state, partial / "model.safetensors")
+        try:
+            save_file(state, partial / "model.safetensors")
+        except SafetensorError as error:  # safetensors wraps the system's own, and `atomic_folder` looks for that
+            raise OSError(str(error)) from error
         description = {
             "format": FORMAT,
             "model": model.settings,
@@ -90,6 +93,22 @@ def load_model(folder: str | Path) -> LoadedModel:
         raise InputError(f"{weights} is not the file that model.json describes (SHA-256 differs): copy it again.")
     model.load_state_dict(load_file(weights))
     return LoadedModel(model.eval(), spec, sha256, training)
+
+
+def start_from(model: ReIDModel, folder: str | Path) -> None:
+    """Give `model` the weights of a model folder; the classifier keeps its own where the identities differ in number.
+
+    Raises:
+        InputError: not a model folder, or another network (the first tensor that differs is named).
+    """
+    state = load_model(folder).model.state_dict()
+    own = model.state_dict()
+    for name, tensor in own.items():
+        if name.startswith("classifier.") and (name not in state or state[name].shape != tensor.shape):
+            state[name] = tensor
+        elif name not in state or state[name].shape != tensor.shape:
+            raise InputError(f"{folder} holds another network: its {name} differs. Set model.* as it was trained.")
+    model.load_state_dict({name: state[name] for name in own})
 
 
 def _read_description(folder: Path) -> dict[str, Any]:

@@ -8,14 +8,17 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from strongreid.synthetic.clothes import Part, Tailor
+from strongreid.synthetic.accessories import make_accessories
+from strongreid.synthetic.clothes import Tailor
 from strongreid.synthetic.dice import Dice
 from strongreid.synthetic.headwear import make_head
 from strongreid.synthetic.skeleton import Proportions, Skeleton, Stance
-from strongreid.synthetic.tube import Floats
+from strongreid.synthetic.tube import Floats, Part
 from strongreid.synthetic.wardrobe import Person
 
 _BLEND = 0.10  # half the length over which a limb bends, as a share of the limb
+
+_SPACING = 0.0115  # metres between two rows of the torso at density 1
 
 _BAG_LENGTH = {"backpack": 0.26, "shoulder bag": 0.13, "handbag": 0.11, "shopping bag": 0.19}
 
@@ -59,13 +62,15 @@ def measure(person: Person) -> Proportions:
 
 
 class Body:
-    """The surfels of one person, ready to be posed; 20,000 of them at density 1."""
+    """The surfels of one person, ready to be posed; about 24,000 of them at density 1."""
 
     def __init__(self, person: Person, density: float = 1.0) -> None:
         size = measure(person)
         tailor = Tailor(person, size, density)
-        parts = [*tailor.make(), *make_head(person, size, density)]
+        parts = [*tailor.make(), *make_head(person, size, density), *make_accessories(person, size, density)]
         self.person = person
+        self.spacing = _SPACING / density
+        """Metres between neighbouring surfels where they are sparsest."""
         self._skeleton = Skeleton(person, replace(size, skirts=tuple(tailor.skirts)))
         self._pieces: list[tuple[str, slice, Floats, Floats]] = []
         albedo: list[Floats] = []

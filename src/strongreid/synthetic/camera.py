@@ -72,6 +72,15 @@ _BELL = np.array([NormalDist().inv_cdf((step + 0.5) / 256) for step in range(256
 _EXPOSURE = 1.12
 
 
+def _box_radius(sigma: float) -> float:
+    """The radius at which one pass of Pillow's box blur, a third of the price, blurs like a Gaussian.
+
+    Below one pixel its kernel is (radius, 1, radius), of variance 2 radius / (1 + 2 radius).
+    """
+    variance = sigma * sigma
+    return round(variance / (2 - 2 * variance) if variance < 0.5 else math.sqrt(3 * variance) - 0.72, 2)
+
+
 class Camera:
     """Camera `number` (from 1) of a world."""
 
@@ -109,6 +118,6 @@ class Camera:
         if smear >= 0.3:
             image = image.filter(ImageFilter.BoxBlur((round(smear, 2), 0.0)))
         if sigma > 0.2:
-            image = image.filter(ImageFilter.GaussianBlur(round(sigma, 2)))
+            image = image.filter(ImageFilter.BoxBlur(_box_radius(sigma)))
         noisy = np.asarray(image) + self._noise.take(dice.bytes_of((image.height, image.width, 3)))
         return Image.fromarray(np.clip(noisy, 0, 255, out=noisy).astype(np.uint8))

@@ -3,51 +3,25 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
 from strongreid.synthetic.body import Body
 from strongreid.synthetic.camera import Camera, Pixels
-from strongreid.synthetic.dice import Dice, Stream
-from strongreid.synthetic.props import SHARPNESS
+from strongreid.synthetic.dice import Dice
+from strongreid.synthetic.passage import PASSERS_BY, SUPERSAMPLING, Passage, World
+from strongreid.synthetic.props import SHARPNESS, Prop
 from strongreid.synthetic.raster import Light, Window, shade, splat
 from strongreid.synthetic.settings import WorldSettings
 from strongreid.synthetic.skeleton import Stance
 from strongreid.synthetic.tube import Floats
-from strongreid.synthetic.wardrobe import draw_person
 
 _SUN = (1.05, 1.0, 0.90)
 _SKY = (0.95, 1.0, 1.06)
 _BOUNCE = (0.10, 0.09, 0.08)
-_PASSERS_BY = 20
-_SUPERSAMPLING = 1.75
-
-
-@dataclass(frozen=True)
-class Passage:
-    """How one person walks past one camera: the same for all pictures taken of it."""
-
-    yaw: float
-    phase: float
-    pace: float
-    """Radians of the step from one picture to the next."""
-    swing: float
-    pixels: float
-    """The person's height in the camera's own pixels."""
-    foot: tuple[float, float]
-    """Place in the scene, in its pixels, of the first picture."""
-    step: tuple[float, float]
-    """Movement in the scene from one picture to the next."""
-    elevation: float
-    distance: float
-    exposure: float
-    sun: float
-    shade_edge: float
-    shade_left: float
-    smear: float
-    raised: tuple[tuple[float, float] | None, tuple[float, float] | None]
+_SOMEONE_BEHIND = 0.22
 
 
 @dataclass(frozen=True)
@@ -60,93 +34,36 @@ class _Box:
     width: float
 
 
-class World:
-    """The cameras and the passers-by of one set of settings, built when first needed."""
+@dataclass(frozen=True)
+class _View:
+    """A canvas in the making, and what it shows in which light."""
 
-    def __init__(self, settings: WorldSettings) -> None:
-        self.settings = settings
-        self.density = 1.08 * settings.height * _SUPERSAMPLING / 256
-        self._cameras: dict[int, Camera] = {}
-        self._passers_by: dict[int, Body] = {}
-
-    def camera(self, number: int) -> Camera:
-        """Camera `number`, counted from 1."""
-        if number not in self._cameras:
-            self._cameras[number] = Camera(self.settings, number)
-        return self._cameras[number]
-
-    def passer_by(self, number: int) -> Body:
-        """One of the people who are only ever in the way."""
-        if number not in self._passers_by:
-            dice = Dice(self.settings.seed, Stream.PASSERS_BY, number)
-            self._passers_by[number] = Body(draw_person(dice, number), self.density)
-        return self._passers_by[number]
+    canvas: Floats
+    """(rows, columns, 3)."""
+    window: Window
+    light: Light
+    brightness: float
+    """Of the scene and of what stands in it."""
 
 
-def draw_passage(world: World, camera: Camera, height: float, dice: Dice) -> Passage:
-    """A new passage of a person `height` metres tall."""
-    low, high = camera.tallness
-    near = dice.uniform()
-    pixels = low + (high - low) * near
-    yaw = dice.pick(camera.yaws) + dice.normal(0, 0.2)
-    standing = dice.chance(0.07)
-    lighting = world.settings.lighting
-    patchy = dice.chance(0.15 * lighting)
-    stride = 0.06 * pixels
-    return Passage(
-        yaw=yaw,
-        phase=dice.uniform(0, math.tau),
-        pace=dice.uniform(0.7, 1.6),
-        swing=0.08 if standing else min(max(dice.normal(0.95, 0.2), 0.3), 1.25),
-        pixels=pixels,
-        foot=(dice.uniform(0.08, 0.92) * camera.scene.image.width, camera.scene.foot_row(height, pixels)),
-        step=(math.sin(yaw) * stride * 3, math.cos(yaw) * stride * 0.6),
-        elevation=camera.elevation + math.radians(dice.normal(0, 2) + 4 * near),
-        distance=dice.uniform(4.5, 9.0) * height,
-        exposure=round(math.exp(dice.normal(0, 0.10 * lighting)), 4),
-        sun=round(camera.sun_light * dice.pick((1.0, 1.0, 1.0 - 0.7 * lighting)) * dice.uniform(0.85, 1.15), 4),
-        shade_edge=dice.uniform(0.2, 0.9),
-        shade_left=dice.uniform(0.25, 0.5) if patchy else 1.0,
-        smear=dice.uniform(0.5, 2.2) if dice.chance(0.25) else 0.0,
-        raised=(_raised_arm(dice), _raised_arm(dice)),
-    )
-
-
-def _raised_arm(dice: Dice) -> tuple[float, float] | None:
-    return (dice.uniform(0.1, 0.5), dice.uniform(1.2, 2.0)) if dice.chance(0.10) else None
-
-
-def photograph(
-    world: World, camera: Camera, body: Body, passage: Passage, moment: int, dice: Dice, junk: bool = False
-) -> Pixels:
+def photograph(world: World, body: Body, passage: Passage, moment: int, dice: Dice, *, junk: bool = False) -> Pixels:
     """(height, width, 3): picture number `moment` of a passage; `junk` is a box that no one would keep."""
     settings = world.settings
     stance = Stance(passage.phase + moment * passage.pace, passage.swing, dice.normal(0, 0.25), passage.raised)
-    yaw = passage.yaw + dice.normal(0, 0.06)
-    places, normals = _seen(body, stance, yaw, passage)
+    places, normals = _seen(body, stance, passage.yaw + dice.normal(0, 0.06), passage)
     top, bottom = float(places[1].max()), float(places[1].min())
     box = _draw_box(dice, settings.bad_boxes, top, bottom, junk)
-    rows, columns = round(settings.height * _SUPERSAMPLING), round(settings.width * _SUPERSAMPLING)
-    window = Window(
-        box.x - box.width / 2,
-        box.y + box.height / 2,
-        round(columns / box.width, 4),
-        round(rows / box.height, 4),
-    )
-    light = _light(camera, passage)
-    brightness = 0.85 * camera.sky_light + 0.6 * passage.sun + 0.15
     scale = passage.pixels / (top - bottom)
-    canvas = _background(camera, passage, moment, box, scale, (columns, rows))
-    canvas *= _ground_light(canvas, window, light, brightness)
-    if dice.chance(0.22):
-        _add_passer_by(world, canvas, window, light, passage, dice, in_front=False)
-    _paint(canvas, body, places, normals, window, light)
+    view = _frame(settings, passage, moment, box, scale)
+    if dice.chance(_SOMEONE_BEHIND):
+        _add_passer_by(world, view, passage, dice, in_front=False)
+    _paint(view, body, places, normals)
     if dice.chance(min(1.0, settings.occlusion * (3 if junk else 1))):
-        _add_passer_by(world, canvas, window, light, passage, dice, in_front=True)
-    image = Image.fromarray(np.clip(canvas, 0, 255).astype(np.uint8))
+        _add_passer_by(world, view, passage, dice, in_front=True)
+    image = Image.fromarray(np.clip(view.canvas, 0, 255).astype(np.uint8))
     if dice.chance(0.9 * settings.occlusion):
-        _add_prop(image, camera, window, brightness, dice)
-    return _sense(camera, image, passage, box.height * scale, settings, dice)
+        _add_prop(image, view, dice.pick(passage.camera.props), dice)
+    return _sense(image, passage, _native_size(box.height * scale, settings), settings, dice)
 
 
 def photograph_nobody(world: World, camera: Camera, dice: Dice) -> Pixels:
@@ -189,8 +106,25 @@ def _draw_box(dice: Dice, bad_boxes: float, top: float, bottom: float, junk: boo
     return _Box(x, y, height, height * 0.5 * dice.uniform(0.78, 1.0))
 
 
-def _light(camera: Camera, passage: Passage) -> Light:
-    sun, sky = passage.sun, camera.sky_light
+def _frame(settings: WorldSettings, passage: Passage, moment: int, box: _Box, scale: float) -> _View:
+    """The view of a box: the scene behind it, lit; `scale` is the scene's pixels per metre there."""
+    camera = passage.camera
+    rows, columns = round(settings.height * SUPERSAMPLING), round(settings.width * SUPERSAMPLING)
+    window = Window(
+        box.x - box.width / 2,
+        box.y + box.height / 2,
+        round(columns / box.width, 4),
+        round(rows / box.height, 4),
+    )
+    brightness = 0.85 * camera.sky_light + 0.6 * passage.sun + 0.15
+    canvas = _background(passage, moment, box, scale, (columns, rows))
+    view = _View(canvas, window, _light(passage), brightness)
+    canvas *= _ground_light(view)
+    return view
+
+
+def _light(passage: Passage) -> Light:
+    camera, sun, sky = passage.camera, passage.sun, passage.camera.sky_light
     return Light(
         towards_sun=camera.towards_sun,
         sun=(_SUN[0] * sun, _SUN[1] * sun, _SUN[2] * sun),
@@ -201,11 +135,9 @@ def _light(camera: Camera, passage: Passage) -> Light:
     )
 
 
-def _background(
-    camera: Camera, passage: Passage, moment: int, box: _Box, scale: float, size: tuple[int, int]
-) -> Floats:
+def _background(passage: Passage, moment: int, box: _Box, scale: float, size: tuple[int, int]) -> Floats:
     """The piece of the scene behind a box, at canvas size; a box that sticks out is moved back into it."""
-    scene = camera.scene.image
+    scene = passage.camera.scene.image
     wide, tall = min(box.width * scale, scene.width - 1.0), min(box.height * scale, scene.height - 1.0)
     left = passage.foot[0] + moment * passage.step[0] + box.x * scale - wide / 2
     top = passage.foot[1] + moment * passage.step[1] - box.y * scale - tall / 2
@@ -216,58 +148,58 @@ def _background(
     return np.asarray(piece).astype(np.float32)
 
 
-def _ground_light(canvas: Floats, window: Window, light: Light, brightness: float) -> Floats:
+def _ground_light(view: _View) -> Floats:
     """(rows, columns, 1): the light on the scene, with a shadow around the feet.
 
     The shadow is drawn at a quarter of the size, since it is blurred anyway.
     """
-    rows, columns = canvas.shape[:2]
+    window = view.window
+    rows, columns = view.canvas.shape[:2]
     mask = Image.new("L", (max(1, columns // 4), max(1, rows // 4)))
-    slant = -light.towards_sun[0] * 0.5 * window.across
+    slant = -view.light.towards_sun[0] * 0.5 * window.across
     x, y = (-window.left * window.across + slant / 2) / 4, (window.top - 0.02) * window.down / 4
     wide, tall = max(2.0, 0.30 * window.across / 4 + abs(slant) / 8), max(1.0, 0.10 * window.down / 4)
     ImageDraw.Draw(mask).ellipse((round(x - wide), round(y - tall), round(x + wide), round(y + tall)), fill=105)
     mask = mask.filter(ImageFilter.GaussianBlur(1.5)).resize((columns, rows), Image.Resampling.BILINEAR)
-    levels = (np.arange(255, -1, -1) * (round(brightness, 6) / 255)).astype(np.float32)
+    levels = (np.arange(255, -1, -1) * (round(view.brightness, 6) / 255)).astype(np.float32)
     factors: Floats = levels[np.asarray(mask)][..., None]
     return factors
 
 
-def _paint(canvas: Floats, body: Body, places: Floats, normals: Floats, window: Window, light: Light) -> None:
-    rows, columns = canvas.shape[:2]
-    pixels, surfels = splat(places, normals, window, rows, columns)
-    canvas.reshape(-1, 3)[pixels] = shade(surfels, places, normals, body.albedo, light, body.person.height)
+def _paint(view: _View, body: Body, places: Floats, normals: Floats) -> None:
+    rows, columns = view.canvas.shape[:2]
+    pixels, surfels = splat(places, normals, view.window, (rows, columns), body.spacing)
+    colours = shade(surfels, places, normals, body.albedo, view.light, body.person.height)
+    view.canvas.reshape(-1, 3)[pixels] = colours
 
 
-def _add_passer_by(
-    world: World, canvas: Floats, window: Window, light: Light, passage: Passage, dice: Dice, in_front: bool
-) -> None:
-    body = world.passer_by(dice.below(_PASSERS_BY))
+def _add_passer_by(world: World, view: _View, passage: Passage, dice: Dice, *, in_front: bool) -> None:
+    body = world.passer_by(dice.below(PASSERS_BY))
     yaw = passage.yaw + dice.pick((0.0, math.pi, dice.uniform(-1, 1))) + dice.normal(0, 0.2)
     stance = Stance(dice.uniform(0, math.tau), passage.swing, dice.normal(0, 0.25))
     places, normals = _seen(body, stance, yaw, passage)
     aside = dice.sign() * dice.uniform(0.22, 0.55)
     nearer = dice.uniform(1.0, 1.12) if in_front else dice.uniform(0.75, 0.95)
     lower = dice.uniform(-0.12, -0.02) if in_front else dice.uniform(0.05, 0.25)
+    window = view.window
     shifted = Window(
         round((window.left - aside) / nearer, 6),
         round((window.top - lower) / nearer, 6),
         round(window.across * nearer, 4),
         round(window.down * nearer, 4),
     )
-    _paint(canvas, body, places, normals, shifted, light)
+    _paint(replace(view, window=shifted), body, places, normals)
 
 
-def _add_prop(image: Image.Image, camera: Camera, window: Window, brightness: float, dice: Dice) -> None:
+def _add_prop(image: Image.Image, view: _View, prop: Prop, dice: Dice) -> None:
     """Stand street furniture in front of the person, in place."""
-    prop = dice.pick(camera.props)
-    nearer = dice.uniform(1.05, 1.35)
+    window, nearer = view.window, dice.uniform(1.05, 1.35)
     wide = max(2, round(prop.image.width / SHARPNESS * window.across * nearer))
     tall = max(2, round(prop.height * window.down * nearer))
     sprite = prop.image.resize((wide, tall), Image.Resampling.BILINEAR)
     if dice.chance(0.5):
         sprite = sprite.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    table = [min(255, round(level * brightness)) for level in range(256)]
+    table = [min(255, round(level * view.brightness)) for level in range(256)]
     lit = sprite.convert("RGB").point(table * 3)
     foot = round((window.top + dice.uniform(0.05, 0.30)) * window.down)
     if wide > image.width:  # a long thing reaches across, or ends somewhere behind the person
@@ -284,12 +216,11 @@ def _native_size(tall: float, settings: WorldSettings) -> tuple[int, int]:
 
 
 def _sense(
-    camera: Camera, image: Image.Image, passage: Passage, tall: float, settings: WorldSettings, dice: Dice
+    image: Image.Image, passage: Passage, native: tuple[int, int], settings: WorldSettings, dice: Dice
 ) -> Pixels:
     """Down to the sensor's resolution, through the sensor, and to the size of the set's pictures."""
-    size = _native_size(tall, settings)
-    image = image.resize(size, Image.Resampling.BOX)
-    image = camera.develop(image, passage.exposure, passage.smear * size[1] / 120, dice)
+    image = image.resize(native, Image.Resampling.BOX)
+    image = passage.camera.develop(image, passage.exposure, passage.smear * native[1] / 120, dice)
     if image.size != (settings.width, settings.height):
         image = image.resize((settings.width, settings.height), Image.Resampling.BILINEAR)
     return np.asarray(image)

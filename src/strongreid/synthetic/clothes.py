@@ -1,9 +1,8 @@
-"""The tubes below the neck, with their colours: torso, arms, legs, skirts, shoes, hands and bags."""
+"""The dressed tubes, with their colours: torso, legs, arms, skirts."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +10,7 @@ import numpy.typing as npt
 from strongreid.synthetic.dice import Dice
 from strongreid.synthetic.skeleton import SIDES, Proportions
 from strongreid.synthetic.texture import print_bottom, print_top, weave
-from strongreid.synthetic.tube import Floats, Tube, make_blob, make_tube, profile
+from strongreid.synthetic.tube import Floats, Part, Tube, make_tube, profile
 from strongreid.synthetic.wardrobe import OPEN_FRONTED, SKIRTED, Person
 
 Mask = npt.NDArray[np.bool_]
@@ -25,18 +24,6 @@ _NECKLINE = {
 }  # fmt: skip
 
 _OPENING = 0.55  # radians to either side of the front that an open coat leaves bare
-
-
-@dataclass(frozen=True)
-class Part:
-    """A tube that follows a bone."""
-
-    bone: str
-    tube: Tube
-    albedo: Floats
-    """(rows, columns, 3), 0 to 255 in daylight; negative where there is a gap."""
-    bend: float | None = None
-    """For a limb, the joint's place along the tube."""
 
 
 def _smooth_skin(folds: Floats, bare: Mask) -> Floats:
@@ -57,24 +44,16 @@ class Tailor:
         """Top above the ground, and length, of each skirt made so far."""
 
     def make(self) -> list[Part]:
-        """Every part below the neck."""
+        """Every part below the neck that cloth covers or could cover."""
         skirts = self._make_skirts()  # first: legs and torso are dyed to match
-        parts = [
-            *self._make_legs(),
-            self._make_torso(),
-            *skirts,
-            *self._make_arms(),
-            *self._make_hands_and_shoes(),
-        ]
-        bag = self._make_bag()
-        return [*parts, bag] if bag else parts
+        return [*self._make_legs(), self._make_torso(), *skirts, *self._make_arms()]
 
     def _count(self, samples: float) -> int:
         return max(6, int(samples * self._density))
 
     def _make_torso(self) -> Part:
         size, outfit, weight = self._size, self._outfit, self._person.weight
-        tall, rows = size.height, self._count(50)
+        tall, rows = size.height, self._count(54)
         bust = 0.012 * tall if outfit.women else 0.0
         belly = 0.010 * tall * max(0.0, weight)
         chest = size.shoulder * 0.80 + size.waist * 0.2
@@ -167,8 +146,8 @@ class Tailor:
         # Thin at the top, inside the hips: a full-width end would stick out as a corner.
         radius = radius * np.interp(np.linspace(0, 1, rows), (0, 0.05, 0.15), (0.62, 0.86, 1.0))
         parts = []
+        tube = make_tube(self._count(50), radius, radius * 1.05, 0.5 * tall)
         for side in SIDES:
-            tube = make_tube(self._count(50), radius, radius * 1.05, 0.5 * tall)
             albedo = self._dye_leg(tube, side, short_end, dark_tights)
             parts.append(Part(f"leg{side:+d}", tube, albedo, bend=0.5))
         return parts
@@ -187,7 +166,7 @@ class Tailor:
         if self.skirts:
             # A thigh that swings through the cloth must not show: it takes the colour of what covers it.
             longest = max(length for _, length in self.skirts)
-            hidden = height < (longest / self._size.height - 0.05) / 0.5
+            hidden = height < (longest / self._size.height - 0.035) / 0.5
             if outfit.worn_open and not skirted:
                 hidden &= np.abs(tube.around) > 0.4
             albedo[hidden] = np.asarray(self._skirt_colour()) * 0.85
@@ -220,7 +199,7 @@ class Tailor:
             self._tailed = True
             opening = _OPENING if outfit.worn_open else 0.0
             flare = under + self._thick + (0.02 + 0.1 * length) * tall * 0.6
-            parts.append(self._make_skirt(0.565, length, self._thick + 0.014 + 0.25 * under, flare, opening))
+            parts.append(self._make_skirt(0.565, length, self._thick + 0.014 + 0.5 * under, flare, opening))
         return parts
 
     def _make_skirt(self, top: float, length: float, gap: float, flare: float, opening: float) -> Part:
@@ -255,11 +234,8 @@ class Tailor:
         radius = np.where(place < end, radius + ease, radius)
         # The arm starts thin inside the sloping shoulder: a full-width end would look like a puffed sleeve.
         radius = radius * np.interp(place, (0, 0.05, 0.12, 0.22), (0.45, 0.72, 0.93, 1.0))
-        parts = []
-        for side in SIDES:
-            tube = make_tube(self._count(30), radius, radius, 0.32 * tall)
-            parts.append(Part(f"arm{side:+d}", tube, self._dye_arm(tube, end), bend=0.53))
-        return parts
+        tube = make_tube(self._count(30), radius, radius, 0.32 * tall)
+        return [Part(f"arm{side:+d}", tube, self._dye_arm(tube, end), bend=0.53) for side in SIDES]
 
     def _dye_arm(self, tube: Tube, end: float) -> Floats:
         outfit = self._outfit
@@ -278,44 +254,3 @@ class Tailor:
             albedo[height > 0.93] *= 0.85
         folds = weave(self._dice, tube, 0.08, 6 * self._density)
         return albedo * _smooth_skin(folds, height >= end)
-
-    def _make_hands_and_shoes(self) -> list[Part]:
-        person, tall = self._person, self._size.height
-        parts = []
-        for side in SIDES:
-            hand = make_blob(self._count(15), self._count(17), 0.016 * tall, 0.020 * tall, 0.09 * tall)
-            parts.append(Part(f"hand{side:+d}", hand, hand.filled(person.skin)))
-            shoe = make_blob(self._count(19), self._count(32), 0.026 * tall, 0.024 * tall, 0.15 * tall)
-            leather = shoe.filled(person.shoe_colour)
-            if person.pale_sole:
-                leather[(np.cos(shoe.around) < -0.5) & np.ones(shoe.shape, bool)] = 212
-            parts.append(Part(f"shoe{side:+d}", shoe, leather))
-        return parts
-
-    def _make_bag(self) -> Part | None:
-        person, tall, dice = self._person, self._size.height, self._dice
-        # Half width and half depth over the body height, squareness.
-        cuts = {
-            "backpack": (0.085 * person.bag_size, 0.045 * person.bag_size, 4.0),
-            "shoulder bag": (0.035, 0.085 * person.bag_size, 4.0),
-            "handbag": (0.03, 0.08 * person.bag_size, 4.0),
-            "shopping bag": (0.04, 0.075 * person.bag_size, 3.0),
-        }
-        if person.bag not in cuts:
-            return None
-        wide, deep, squareness = cuts[person.bag]
-        rows = self._count(16 + self._size.bag_length / tall * 150)
-        place = np.linspace(0.0, 1.0, rows)
-        bulge = np.sqrt(np.minimum(1.0, np.minimum(place, 1.0 - place) / 0.18 + 0.02))
-        columns = self._count(24 + (wide + deep) * 420)
-        tube = make_tube(columns, wide * tall * bulge, deep * tall * bulge, self._size.bag_length, squareness)
-        albedo = tube.filled(person.bag_colour)
-        height, angle = tube.along + np.zeros(tube.shape), np.abs(tube.around) + np.zeros(tube.shape)
-        trim = (
-            np.zeros(tube.shape, bool),
-            (height < 0.45) & (angle > 2.2),
-            np.abs(height - 0.5) < 0.06,
-            (np.abs(height - 0.55) < 0.12) & (angle > 2.7),
-        )[dice.below(4)]
-        albedo[trim] = person.bag_trim
-        return Part("bag", tube, albedo * weave(dice, tube, 0.05, 6 * self._density))

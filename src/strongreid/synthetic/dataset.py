@@ -23,8 +23,9 @@ from strongreid.errors import InputError
 from strongreid.files import atomic_folder, recover_folder, write_json
 from strongreid.synthetic.body import Body
 from strongreid.synthetic.camera import Pixels
-from strongreid.synthetic.capture import World, draw_passage, photograph, photograph_nobody
+from strongreid.synthetic.capture import photograph, photograph_nobody
 from strongreid.synthetic.dice import GENERATOR_VERSION, Dice, Stream
+from strongreid.synthetic.passage import World, draw_passage
 from strongreid.synthetic.plan import JUNK, SPLITS, Shot, Split, Subject, make_plan
 from strongreid.synthetic.settings import WorldSettings
 
@@ -84,7 +85,7 @@ def synthesize(
     finished = _read_finished(root, settings, subjects)
     if finished is not None:
         return finished
-    with atomic_folder(root) as folder:
+    with atomic_folder(root, durable=False) as folder:
         for split in SPLITS:
             (folder / split).mkdir()
         rows = _write_images(folder, settings, subjects, processes or os.cpu_count() or 1, progress)
@@ -94,22 +95,27 @@ def synthesize(
 
 
 def _read_finished(root: Path, settings: WorldSettings, subjects: list[Subject]) -> dict[str, Any] | None:
-    """The manifest of the complete set in `root`; None where a set may be written."""
+    """The manifest of the complete set in `root`; None where a set may be written.
+
+    Files that others added do no harm to a complete set; a set with gaps is only replaced if there are none.
+    """
     if not root.exists() or (root.is_dir() and not any(root.iterdir())):
         return None
     try:
-        manifest = json.loads((root / MANIFEST).read_text(encoding="utf-8"))
+        manifest: dict[str, Any] = json.loads((root / MANIFEST).read_text(encoding="utf-8"))
         same = (manifest["version"], manifest["settings"]) == (GENERATOR_VERSION, asdict(settings))
     except (OSError, ValueError, KeyError, TypeError):
         same = False
     wanted = {MANIFEST, *(shot.file for subject in subjects for shot in subject.shots)}
     present = {path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()}
+    if same and wanted <= present:
+        return manifest
     if not same or present - wanted:
         raise InputError(
             f"{root} already holds something other than the set asked for: other settings, another generator "
             "version, or other files. Nothing was touched; choose another folder, or delete this one first."
         )
-    return manifest if present == wanted else None
+    return None
 
 
 def _write_images(
@@ -121,11 +127,12 @@ def _write_images(
     total = sum(len(subject.shots) for subject in subjects)
     with tqdm(total=total, unit="image", disable=not progress, file=sys.stderr) as bar:
         if processes == 1:
-            return _collect((_write_task(folder, settings, task) for task in tasks), bar)
+            world = World(settings)
+            return _collect((_write_subjects(folder, world, task) for task in tasks), bar)
         try:
             with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
                 count = len(tasks)
-                return _collect(pool.map(_write_task, [folder] * count, [settings] * count, tasks), bar)
+                return _collect(pool.map(_help, [folder] * count, [settings] * count, tasks), bar)
         except BrokenProcessPool as error:
             raise InputError(
                 'a helper process died. In a script, call synthesize under `if __name__ == "__main__":`; '
@@ -143,14 +150,19 @@ def _collect(results: Iterable[list[dict[str, Any]]], bar: tqdm[Any]) -> list[di
 
 @lru_cache(maxsize=1)
 def _world(settings: WorldSettings) -> World:
-    """A helper process builds cameras and passers-by once, not once per task."""
+    """The world of a helper process, which lives across its tasks."""
     return World(settings)
 
 
-def _write_task(folder: Path, settings: WorldSettings, subjects: list[Subject]) -> list[dict[str, Any]]:
+def _help(folder: Path, settings: WorldSettings, subjects: list[Subject]) -> list[dict[str, Any]]:
+    """One task of a helper process."""
+    return _write_subjects(folder, _world(settings), subjects)
+
+
+def _write_subjects(folder: Path, world: World, subjects: list[Subject]) -> list[dict[str, Any]]:
     rows = []
     for subject in subjects:
-        for image in _render(_world(settings), subject):
+        for image in _render(world, subject):
             file = f"{image.split}/{image.name}"
             Image.fromarray(image.pixels).save(folder / file, quality=_JPEG_QUALITY)
             rows.append(
@@ -183,7 +195,7 @@ def _take(world: World, subject: Subject, body: Body | None, shot: Shot) -> Pixe
     junk = shot.identity == JUNK
     stream = Stream.JUNK if junk else Stream.SHOT
     dice = Dice(seed, stream, subject.number, shot.camera, shot.frame)
-    return photograph(world, camera, body, passage, shot.moment, dice, junk)
+    return photograph(world, body, passage, shot.moment, dice, junk=junk)
 
 
 def _describe(settings: WorldSettings, rows: list[dict[str, Any]]) -> dict[str, Any]:

@@ -7,11 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from strongreid.synthetic.clothes import Part
 from strongreid.synthetic.dice import Dice
 from strongreid.synthetic.skeleton import Proportions
 from strongreid.synthetic.texture import weave
-from strongreid.synthetic.tube import Floats, Tube, make_blob, make_tube, profile
+from strongreid.synthetic.tube import Floats, Part, Tube, make_blob, make_tube, profile
 from strongreid.synthetic.wardrobe import Person
 
 

@@ -48,7 +48,7 @@ class _Sketch:
     def _at(self, x: float, y: float) -> tuple[int, int]:
         return round(x * self._unit), self._tall - round(y * self._unit)
 
-    def box(self, left: float, low: float, right: float, high: float, fill: Colour, corner: float = 0.0) -> None:
+    def box(self, left: float, low: float, right: float, high: float, fill: Colour, *, corner: float = 0.0) -> None:
         (x0, y1), (x1, y0) = self._at(left, low), self._at(right, high)
         self._draw.rounded_rectangle((x0, y0, max(x0, x1), max(y0, y1)), round(corner * self._unit), (*fill, 255))
 
@@ -103,8 +103,8 @@ def _pole(dice: Dice) -> Image.Image:
 def _sign(dice: Dice) -> Image.Image:
     sketch, plate = _Sketch(0.62, 2.5), muted(dice)
     sketch.box(0.28, 0, 0.34, 2.4, (104, 106, 107))
-    sketch.box(0.02, 1.75, 0.60, 2.45, plate, 0.05)
-    sketch.box(0.09, 1.85, 0.53, 2.35, _darker(plate, 1.4), 0.03)
+    sketch.box(0.02, 1.75, 0.60, 2.45, plate, corner=0.05)
+    sketch.box(0.09, 1.85, 0.53, 2.35, _darker(plate, 1.4), corner=0.03)
     for row in range(3):
         sketch.box(0.14, 1.92 + 0.13 * row, dice.uniform(0.3, 0.5), 1.97 + 0.13 * row, _darker(plate, 0.6))
     return sketch.finish(dice)
@@ -114,16 +114,16 @@ def _bin(dice: Dice) -> Image.Image:
     colour = dice.pick(((74, 92, 76), (84, 88, 94), (92, 82, 70), (62, 68, 80)))
     sketch, colour = _Sketch(0.6, 1.1), vary(dice, colour, 7)
     sketch.area([(0.08, 0.03), (0.52, 0.03), (0.56, 0.9), (0.04, 0.9)], colour)
-    sketch.box(0.02, 0.86, 0.58, 1.0, _darker(colour, 0.75), 0.04)
-    sketch.box(0.10, 1.0, 0.50, 1.06, _darker(colour, 0.6), 0.03)
-    sketch.box(0.14, 0.45, 0.46, 0.62, _darker(colour, 1.25), 0.03)
+    sketch.box(0.02, 0.86, 0.58, 1.0, _darker(colour, 0.75), corner=0.04)
+    sketch.box(0.10, 1.0, 0.50, 1.06, _darker(colour, 0.6), corner=0.03)
+    sketch.box(0.14, 0.45, 0.46, 0.62, _darker(colour, 1.25), corner=0.03)
     sketch.oval(0.06, 0.0, 0.18, 0.12, _DARK)
     return sketch.finish(dice, roundness=0.3)
 
 
 def _bollard(dice: Dice) -> Image.Image:
     sketch, colour = _Sketch(0.24, 0.95), vary(dice, (104, 102, 99), 8)
-    sketch.box(0.03, 0, 0.21, 0.93, colour, 0.05)
+    sketch.box(0.03, 0, 0.21, 0.93, colour, corner=0.05)
     sketch.box(0.03, 0.66, 0.21, 0.76, _darker(colour, 1.45))
     return sketch.finish(dice, roundness=0.45)
 
@@ -144,7 +144,7 @@ def _bench(dice: Dice) -> Image.Image:
     for place in (0.15, 1.5):
         sketch.box(place, 0, place + 0.07, 0.85, _DARK)
     for height in (0.40, 0.55, 0.68, 0.80):
-        sketch.box(0.02, height, 1.68, height + 0.08, _darker(wood, 1.15 - 0.3 * (height == 0.40)), 0.02)
+        sketch.box(0.02, height, 1.68, height + 0.08, _darker(wood, 1.15 - 0.3 * (height == 0.40)), corner=0.02)
     return sketch.finish(dice)
 
 
@@ -160,7 +160,7 @@ def _bicycle(dice: Dice) -> Image.Image:
     sketch.oval(0.56, 0.86, 0.82, 0.95, _DARK)
     sketch.oval(0.76, 0.25, 0.92, 0.41, _DARK)
     if dice.chance(0.5):
-        sketch.box(1.34, 0.72, 1.68, 0.95, vary(dice, (128, 120, 106), 8), 0.03)
+        sketch.box(1.34, 0.72, 1.68, 0.95, vary(dice, (128, 120, 106), 8), corner=0.03)
     return sketch.finish(dice)
 
 
@@ -170,9 +170,9 @@ def _car(dice: Dice) -> Image.Image:
     sketch.area([(0.8, 0.85), (1.35, 1.5), (2.8, 1.5), (3.55, 0.85)], paint)
     sketch.area([(1.0, 0.88), (1.45, 1.42), (2.05, 1.42), (2.05, 0.88)], (52, 60, 66))
     sketch.area([(2.12, 0.88), (2.12, 1.42), (2.72, 1.42), (3.3, 0.88)], (52, 60, 66))
-    sketch.box(0.05, 0.3, 4.25, 0.92, paint, 0.22)
-    sketch.box(0.05, 0.28, 4.25, 0.42, _darker(paint, 0.55), 0.05)
-    sketch.box(4.05, 0.68, 4.24, 0.8, (214, 210, 196), 0.03)
+    sketch.box(0.05, 0.3, 4.25, 0.92, paint, corner=0.22)
+    sketch.box(0.05, 0.28, 4.25, 0.42, _darker(paint, 0.55), corner=0.05)
+    sketch.box(4.05, 0.68, 4.24, 0.8, (214, 210, 196), corner=0.03)
     for place in (0.85, 3.4):
         sketch.oval(place - 0.34, 0, place + 0.34, 0.68, (30, 30, 31))
         sketch.oval(place - 0.2, 0.14, place + 0.2, 0.54, (120, 121, 122))
@@ -225,7 +225,7 @@ def _walker(dice: Dice) -> Image.Image:
     for foot in (0.3 - stride, 0.3 + stride):
         sketch.line([(0.3, 0.85), (foot, 0.04)], 0.15, bottom)
     sketch.line([(0.3, 1.3), (0.18 - stride * 0.6, 0.85)], 0.09, _darker(top, 0.9))
-    sketch.box(0.15, 0.75, 0.45, 1.46, top, 0.1)
+    sketch.box(0.15, 0.75, 0.45, 1.46, top, corner=0.1)
     sketch.oval(0.22, 1.46, 0.39, 1.73, (172, 138, 116))
     sketch.oval(0.21, 1.58, 0.40, 1.75, _DARK)
     return sketch.finish(dice, roundness=0.3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,12 +44,14 @@ class Window:
 
 
 def splat(
-    places: Floats, normals: Floats, window: Window, height: int, width: int
+    places: Floats, normals: Floats, window: Window, shape: tuple[int, int], spacing: float
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:
-    """Which surfel each canvas pixel shows: flat pixel numbers, and the surfels there.
+    """Which surfel each pixel of a canvas shows: flat pixel numbers, and the surfels there.
 
+    `shape` is (rows, columns), `spacing` the metres between neighbouring surfels.
     A stable sort by depth lets the surfel nearest to the camera write last.
     """
+    height, width = shape
     facing = np.flatnonzero(normals[2] > _GRAZING)
     across = (places[0].take(facing) - np.float32(window.left)) * np.float32(window.across)
     down = (np.float32(window.top) - places[1].take(facing)) * np.float32(window.down)
@@ -59,16 +62,25 @@ def splat(
     pixel = down.take(order).astype(np.int32) * width + across.take(order).astype(np.int32)
     rank = np.full((height, width), -1, np.int32)
     rank.reshape(-1)[pixel] = np.arange(len(pixel), dtype=np.int32)
-    # Every surfel covers a square of 2 x 2 pixels: of four neighbours the one nearest to the camera wins.
-    np.maximum(rank[:, 1:], rank[:, :-1].copy(), out=rank[:, 1:])
-    np.maximum(rank[1:], rank[:-1].copy(), out=rank[1:])
+    _spread(rank, max(2, math.ceil(spacing * window.down)))
     _close_pinholes(rank)
     shown = np.flatnonzero(rank >= 0)
     return shown, surfels.take(rank.reshape(-1).take(shown))
 
 
+def _spread(rank: npt.NDArray[np.int32], side: int) -> None:
+    """Let every surfel cover `side` x `side` pixels, in place; of those that claim a pixel the nearest wins."""
+    for step in range(side - 1):
+        for view in (rank, rank.T):
+            former, latter = view[:-1], view[1:]
+            if step % 2 == 0:
+                np.maximum(latter, former, out=latter)
+            else:
+                np.maximum(latter, former, out=former)
+
+
 def _close_pinholes(rank: npt.NDArray[np.int32]) -> None:
-    """Fill single empty pixels between two covered ones, in place: close-ups stretch the samples apart."""
+    """Fill single empty pixels between two covered ones, in place: knees and elbows stretch."""
     for view in (rank, rank.T):
         before, middle, after = view[:-2], view[1:-1], view[2:]
         hole = (middle < 0) & (before >= 0) & (after >= 0)

@@ -58,7 +58,7 @@ def make_scene(dice: Dice, props: list[Prop], tallest: float) -> Scene:
 def _ground(dice: Dice, horizon: float, camera_height: float) -> Floats:
     kind = dice.pick(tuple(_GROUNDS))
     colour = np.asarray(vary(dice, _GROUNDS[kind], 7), np.float32) * np.float32(dice.uniform(0.85, 1.12))
-    rows, columns = np.arange(HEIGHT)[:, None], np.arange(WIDTH)[None]
+    rows, columns = np.arange(HEIGHT, dtype=np.float32)[:, None], np.arange(WIDTH, dtype=np.float32)[None]
     below = np.maximum(4.0, rows - horizon)
     per_metre = below / camera_height
     ahead = _FOCAL * camera_height / below

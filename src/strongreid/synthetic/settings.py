@@ -32,7 +32,7 @@ class WorldSettings:
     height: int = 128
     """Pixels of a picture, 32 or more."""
     width: int = 64
-    """Pixels of a picture, 16 or more."""
+    """Pixels of a picture, 16 or more, and at most the height."""
     frames_min: int = 2
     """The fewest pictures of one person by one camera: 2 or more, since one test picture is the query."""
     frames_max: int = 5
@@ -61,6 +61,10 @@ class WorldSettings:
                 self._check_count(field.name, value)
             else:
                 self._check_share(field.name, value)
+        if self.width > self.height:
+            raise InputError(
+                f"width is {self.width}; allowed is up to the height, {self.height}. Lower width or raise height."
+            )
         if self.frames_max < self.frames_min:
             raise InputError(
                 f"frames_max is {self.frames_max}; allowed is frames_min, {self.frames_min}, or more. "

@@ -14,7 +14,7 @@ Vector = tuple[float, float, float]
 SIDES = (-1, 1)
 
 _SIDEWAYS: Vector = (1.0, 0.0, 0.0)
-_HIDDEN_STEP: dict[str, float] = {"skirt": 0.75, "dress": 0.75, "long skirt": 0.5}
+_HIDDEN_STEP: dict[str, float] = {"skirt": 0.75, "dress": 0.75, "long skirt": 0.42}
 
 
 @dataclass(frozen=True)
@@ -158,8 +158,8 @@ class Skeleton:
             hem = (0.0, waist - length, 0.01 + sway)
             bones[f"skirt{number}"] = (_bone((0.0, waist, 0.004), hem, deepen=1.0 + give * spread),)
         self._place_head(stance, _add(top, up, -0.005 * tall), bones)
-        hands = self._place_arms(stance, bottom, top, across, bones)
-        self._place_bag(stance, hip_height, bottom, up, hands, bones)
+        fists = self._place_arms(stance, bottom, top, across, bones)
+        bones["bag"] = (self._place_bag(stance, hip_height, bottom, up, fists),)
 
     def _place_head(self, stance: Stance, neck: Vector, bones: dict[str, tuple[Bone, ...]]) -> None:
         size = self._size
@@ -207,24 +207,17 @@ class Skeleton:
         return fists
 
     def _place_bag(
-        self,
-        stance: Stance,
-        hip_height: float,
-        bottom: Vector,
-        up: Vector,
-        fists: dict[int, Vector],
-        bones: dict[str, tuple[Bone, ...]],
-    ) -> None:
+        self, stance: Stance, hip_height: float, bottom: Vector, up: Vector, fists: dict[int, Vector]
+    ) -> Bone:
         person, size = self._person, self._size
         tall, length, side = size.height, size.bag_length, person.bag_side
         if person.bag == "backpack":
             back = -(size.depth + 0.05 * tall * person.bag_size + 0.008)
             strap = _add(_add(bottom, up, 0.30 * tall), (0.0, 0.0, back))
-            bones["bag"] = (_bone(strap, _add(strap, up, -length)),)
-        elif person.bag == "shoulder bag":
+            return _bone(strap, _add(strap, up, -length))
+        if person.bag == "shoulder bag":
             swing = -0.02 * tall + 0.02 * stance.swing * math.sin(stance.phase)
             strap = (side * (size.hip + 0.035 * tall), hip_height + 0.07 * tall, swing)
-            bones["bag"] = (_bone(strap, _add(strap, (0.0, -length, 0.0))),)
-        elif person.bag != "none":
-            handle = _add(fists[side], (0.0, -0.03 * tall, 0.0))
-            bones["bag"] = (_bone(handle, _add(handle, (0.0, -length, 0.01))),)
+            return _bone(strap, _add(strap, (0.0, -length, 0.0)))
+        handle = _add(fists[side], (0.0, -0.03 * tall, 0.0))
+        return _bone(handle, _add(handle, (0.0, -length - 0.001, 0.01)))

@@ -39,6 +39,18 @@ class Tube:
         return np.broadcast_to(np.asarray(colour, np.float64), (*self.shape, 3)).copy()
 
 
+@dataclass(frozen=True)
+class Part:
+    """A tube that follows a bone."""
+
+    bone: str
+    tube: Tube
+    albedo: Floats
+    """(rows, columns, 3), 0 to 255 in daylight; negative where there is a gap."""
+    bend: float | None = None
+    """For a limb, the joint's place along the tube."""
+
+
 def profile(rows: int, places: Sequence[float], values: Sequence[float]) -> Floats:
     """(rows,): `values` at the `places` along the axis (0 to 1), straight lines between them."""
     return np.interp(np.linspace(0.0, 1.0, rows), places, values)

@@ -71,8 +71,8 @@ def load_state(path: Path, config: dict[str, Any]) -> dict[str, Any]:
         raise InputError(f"{path} has format {version}; this version reads {FORMAT}: start a new run.")
     if differing := _differences(stored, config):
         raise InputError(
-            f"{path} was written with other settings ({', '.join(differing[:4])}): resume with the same ones, or start a "
-            "new run with --run.output."
+            f"{path} was written with other settings ({', '.join(differing[:4])}): resume with the same "
+            "ones, or start a new run with --run.output."
         )
     return dict(content)
 

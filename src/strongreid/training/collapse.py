@@ -21,6 +21,6 @@ def collapse_warning(means: dict[str, float], trivial: dict[str, float], epochs:
     seen = ", ".join(f"{name} {means[name]:.3f} (trivial: {value:.3f})" for name, value in trivial.items())
     return (
         f"warning: for {epochs} epochs the loss has sat at its trivial value: {seen}. The network gives every "
-        "picture the same feature and is not learning. Start from ImageNet weights (--model.pretrained true or a file), use "
-        "BNNeck (--model.neck bnneck), lower --optim.lr or lengthen --optim.warmup_epochs."
+        "picture the same feature and is not learning. Start from ImageNet weights (--model.pretrained true or a "
+        "file), use BNNeck (--model.neck bnneck), lower --optim.lr or lengthen --optim.warmup_epochs."
     )

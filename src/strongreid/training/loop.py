@@ -24,7 +24,7 @@ from strongreid.files import write_json
 from strongreid.losses import BagOfTricksLoss
 from strongreid.model.hardware import Placement, place
 from strongreid.model.network import ReIDModel
-from strongreid.model.weights import InputSpec, save_model
+from strongreid.model.weights import InputSpec, save_model, start_from
 from strongreid.training.checkpoint import State, load_state, restore, save_state
 from strongreid.training.collapse import PATIENCE, collapse_warning, is_trivial
 from strongreid.training.optimizers import create_optimizers, set_learning_rate
@@ -173,13 +173,13 @@ def _read(
         "gallery": dataset.gallery,
     }
     size = sum(map(len, splits.values())) * data.height * data.width * 3
-    place_for = Path(data.store) if data.store else folder / "store" if size > IN_MEMORY else None
+    keep = Path(data.store) if data.store else folder / "store" if size > IN_MEMORY else None
     stores = {
         name: DecodedStore.build(
             records,
             data.height,
             data.width,
-            place_for / name if place_for else None,
+            keep / name if keep else None,
             skip_unreadable=data.skip_unreadable,
             progress=progress,
         )
@@ -204,7 +204,7 @@ def _read(
 
 def _model(config: Config, identities: int) -> ReIDModel:
     model, data = config.model, config.data
-    return ReIDModel(
+    built = ReIDModel(
         model.backbone,
         identities,
         last_stride=model.last_stride,
@@ -213,6 +213,9 @@ def _model(config: Config, identities: int) -> ReIDModel:
         stem_relu=model.stem_relu,
         image_size=(data.height, data.width),
     )
+    if model.start_from:
+        start_from(built, model.start_from)
+    return built
 
 
 def _evaluate(
@@ -258,7 +261,7 @@ def _versions() -> dict[str, str]:
     return {
         "strongreid": strongreid.__version__,
         "python": sys.version.split()[0],
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),
         "timm": timm.__version__,
         "machine": platform.platform(),
     }

@@ -60,6 +60,7 @@ class RunLog:
                 file=sys.stderr,
                 disable=not self.progress,
                 smoothing=0.1,
+                mininterval=0.2 if sys.stderr.isatty() else 10,  # a log file needs no animation
             )
         self._bar.set_description(f"epoch {epoch}/{epochs}")
         self._epoch, self._pictures, self._started = epoch, pictures, time.perf_counter()
