@@ -293,7 +293,6 @@ class TestRefusedTraining:
         (tmp_path / "run").write_text("mine")
         assert f"{tmp_path / 'run'} already holds something" in refused("--data.root", market)
 
-    @pytest.mark.xfail(strict=True, reason="the decoded store is built in the run folder before the model is refused")
     def test_of_a_large_data_set_too(self, refused, market, monkeypatch):
         monkeypatch.setattr(strongreid.training.loop, "IN_MEMORY", 0)
         refused("--data.root", market, "--model.backbone", "resnet5O")
@@ -354,13 +353,13 @@ def test_an_interrupt_is_said_in_one_line(run, monkeypatch):
     assert run("train") == (130, "", "strongreid train: interrupted\n")
 
 
-def test_a_loss_that_is_not_finite_is_exit_code_1(run, market, monkeypatch):
+def test_a_loss_that_is_not_finite_is_exit_code_2(run, market, monkeypatch):
     def explode(*arguments, **options):
         raise NonFiniteLossError("the loss is not finite in epoch 3, step 4")
 
     monkeypatch.setattr(strongreid.training.loop, "train", explode)
     error = "strongreid train: the loss is not finite in epoch 3, step 4\n"
-    assert run("train", "--data.root", market) == (1, "", error)
+    assert run("train", "--data.root", market) == (2, "", error)
 
 
 def test_a_world_out_of_range_is_refused(refusal, tmp_path):

@@ -49,7 +49,7 @@ class Parser(ArgumentParser):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one verb; returns the exit code: 0 done, 2 bad input, 1 a training run that failed, 130 interrupted."""
+    """Run one verb; returns the exit code: 0 done, 2 bad input or a loss that is not finite, 130 interrupted."""
     arguments = [_underscored(argument) for argument in (sys.argv[1:] if argv is None else argv)]
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(DESCRIPTION, end="")
@@ -104,7 +104,7 @@ def train(arguments: list[str]) -> int:
         run(config, resume=parsed.resume, progress=not parsed.quiet)
     except NonFiniteLossError as error:
         print(f"strongreid train: {error}", file=sys.stderr)
-        return 1
+        return 2
 
     folder = Path(config.run.output)
     print((folder / "table.txt").read_text(encoding="utf-8"))
@@ -147,6 +147,9 @@ def extract(arguments: list[str]) -> int:
     _model_arguments(parser)
     parser.add_argument("pictures", help="folder of pictures; identity and camera are read from Market-1501 names")
     parser.add_argument("output", help="Parquet file to write")
+    parser.add_argument(
+        "--unlabelled", action="store_true", help="pictures of any name, below the folder too: identity -1, camera 0"
+    )
     parsed = _parse(parser, arguments)
 
     from strongreid.extraction import Extractor, extract_folder
@@ -155,6 +158,7 @@ def extract(arguments: list[str]) -> int:
         Extractor(parsed.model, device=parsed.device, feature=parsed.feature, batch=parsed.batch),
         parsed.pictures,
         parsed.output,
+        unlabelled=parsed.unlabelled,
         skip_unreadable=parsed.skip_unreadable,
         progress=not parsed.quiet,
     )

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from strongreid.errors import InputError
+
 
 @dataclass(frozen=True)
 class DataConfig:
@@ -159,6 +161,32 @@ class RunConfig:
     threads: int = 0
 
 
+INFINITY = float("inf")
+RANGES: dict[str, tuple[float, float]] = {
+    "data.height": (8, 4096),
+    "data.width": (8, 4096),
+    "batch.identities": (2, INFINITY),
+    "batch.images": (2, INFINITY),
+    "augment.flip": (0, 1),
+    "augment.pad": (0, 1024),
+    "augment.erasing": (0, 1),
+    "loss.label_smoothing": (0, 1),
+    "loss.margin": (0, INFINITY),
+    "loss.triplet_weight": (0, INFINITY),
+    "loss.center_weight": (0, INFINITY),
+    "optim.lr": (0, INFINITY),
+    "optim.weight_decay": (0, INFINITY),
+    "optim.center_lr": (0, INFINITY),
+    "optim.epochs": (1, INFINITY),
+    "optim.warmup_epochs": (0, INFINITY),
+    "eval.every": (0, INFINITY),
+    "eval.batch": (1, INFINITY),
+    "run.seed": (0, 2**31 - 1),
+    "run.threads": (0, 4096),
+}
+"""What a number may be, both ends included."""
+
+
 @dataclass(frozen=True)
 class Config:
     """A whole run. The defaults are the paper's recipe, preset `bag_of_tricks`."""
@@ -171,6 +199,13 @@ class Config:
     optim: OptimConfig = field(default_factory=OptimConfig)
     eval: EvalConfig = field(default_factory=EvalConfig)
     run: RunConfig = field(default_factory=RunConfig)
+
+    def __post_init__(self) -> None:
+        for name, (least, most) in RANGES.items():
+            room, key = name.split(".")
+            value = getattr(getattr(self, room), key)
+            if value is not None and not least <= value <= most:
+                raise InputError(f"{name} is {value}: it must be from {least} to {most}.")
 
     def to_dict(self) -> dict[str, Any]:
         """Nested plain values, ready for YAML or JSON."""

@@ -16,8 +16,8 @@ from tqdm import tqdm
 
 from strongreid.data.augment import normalize
 from strongreid.data.images import DecodedStore, decode, resize
-from strongreid.data.readers import read_dataset, read_folder
-from strongreid.data.records import ImageRecord
+from strongreid.data.readers import read_dataset, read_folder, read_pictures
+from strongreid.data.records import DISTRACTOR, ImageRecord
 from strongreid.errors import InputError
 from strongreid.evaluation import EvalResult, evaluate
 from strongreid.evaluation.distances import Metric
@@ -185,14 +185,22 @@ def extract_folder(
     folder: str | Path,
     output: str | Path,
     *,
+    unlabelled: bool = False,
     skip_unreadable: bool = False,
     progress: bool = False,
 ) -> FeatureTable:
-    """Extract every picture of a folder and save the table as Parquet; identity and camera from Market-1501 names.
+    """Extract every picture of a folder and save the table as Parquet.
+
+    Identity and camera come from Market-1501 names; with `unlabelled`, pictures of any name are taken from the folder
+    and all below it, as identity -1 and camera 0.
 
     Raises:
         InputError: the folder holds no pictures, one can't be read, or the file can't be written.
     """
-    table = extract.table(read_folder(folder), skip_unreadable=skip_unreadable, progress=progress)
+    if unlabelled:
+        records = tuple(ImageRecord(path, DISTRACTOR, 0) for path in read_pictures(folder))
+    else:
+        records = read_folder(folder)
+    table = extract.table(records, skip_unreadable=skip_unreadable, progress=progress)
     table.save(output)
     return table

@@ -21,7 +21,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
         InputError: the disk is full or refuses the write; what stood at `path` before is intact.
     """
     path = Path(path)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = path.with_name(f".{path.name}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield partial
@@ -51,6 +51,8 @@ def atomic_folder(path: Path, *, durable: bool = True) -> Iterator[Path]:
     """
     path = Path(path)
     partial, old = path.with_name(f".{path.name}.partial"), path.with_name(f".{path.name}.old")
+    if path.is_file():
+        raise InputError(f"{path} is a file, and a folder is to be written there: choose another name.")
     try:
         recover_folder(path)
         shutil.rmtree(partial, ignore_errors=True)

@@ -89,6 +89,18 @@ def test_extract_writes_the_features_that_python_gets(finished, market, tmp_path
         np.testing.assert_allclose(extract([image, np.asarray(image)]), one[[0, 0]], rtol=1e-4, atol=1e-5)
 
 
+def test_pictures_of_any_name_can_be_extracted(finished, market, tmp_path):
+    extract = Extractor(tmp_path / "run/best", device="cpu")
+    folder = tmp_path / "mine/sub"
+    folder.mkdir(parents=True)
+    for number, path in enumerate(sorted((market / "query").iterdir())):
+        path.rename(folder / f"holiday {number}.png")
+    with pytest.raises(InputError, match="no pictures directly in this folder"):
+        extract_folder(extract, tmp_path / "mine", tmp_path / "a.parquet")
+    table = extract_folder(extract, tmp_path / "mine", tmp_path / "a.parquet", unlabelled=True)
+    assert (table.identities.tolist(), table.cameras.tolist()) == ([-1] * 3, [0] * 3)
+
+
 def test_f_t_and_f_i_differ_and_follow_the_request(finished, market, tmp_path):
     records = read_dataset("market1501", market).query
     pooled, neck = (Extractor(tmp_path / "run/last", feature=name).table(records).features for name in ("f_t", "f_i"))

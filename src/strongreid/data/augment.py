@@ -91,7 +91,7 @@ def erasing_boxes(
 
 
 def random_erasing(images: Tensor, probability: float, generator: torch.Generator, *, fill: Fill = "mean") -> Tensor:
-    """Fill a random rectangle of each image with probability `probability`, in place; normalised (b, 3, h, w)."""
+    """Fill a random rectangle of each image with probability `probability`; normalised (b, 3, h, w)."""
     if probability == 0:
         return images
     count, _, height, width = images.shape

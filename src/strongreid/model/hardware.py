@@ -81,10 +81,10 @@ def _device(name: str) -> torch.device:
         found = torch.cuda.device_count()
         if (device.index or 0) >= found:
             raise InputError(
-                f"device {name!r} was asked for, but torch sees {found} CUDA devices here: use --run.device cpu."
+                f"device {name!r} was asked for, but torch sees {found} CUDA devices here: choose cpu or auto."
             )
     elif device.type == "mps" and not torch.backends.mps.is_available():
-        raise InputError("device 'mps' was asked for, but torch sees none here: use --run.device cpu.")
+        raise InputError("device 'mps' was asked for, but torch sees none here: choose cpu or auto.")
     elif device.type not in ("cpu", "mps"):
         raise InputError(f"device {name!r} is not supported: use auto, cpu, cuda, cuda:1 or mps.")
     return device

@@ -6,7 +6,7 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from strongreid.data.augment import IMAGENET_MEAN, IMAGENET_STD
 from strongreid.errors import InputError
 from strongreid.files import atomic_folder, recover_folder
-from strongreid.model.network import FeatureName, ReIDModel
+from strongreid.model.network import FeatureName, Neck, ReIDModel
 
 MetricName = Literal["cosine", "euclidean"]
 FORMAT = 1
@@ -81,6 +81,14 @@ def load_model(folder: str | Path) -> LoadedModel:
         model = ReIDModel(**{**settings, "image_size": tuple(settings["image_size"]), "pretrained": False})
         values = description["input"]
         spec = InputSpec(**{**values, "mean": tuple(values["mean"]), "std": tuple(values["std"])})
+        for value, allowed in (
+            (settings["last_stride"], (1, 2)),
+            (settings["neck"], get_args(Neck)),
+            (spec.feature, get_args(FeatureName)),
+            (spec.metric, get_args(MetricName)),
+        ):
+            if value not in allowed:
+                raise ValueError(f"{value!r} is not one of {allowed}")  # noqa: TRY301
         sha256, training = str(description["sha256"]), dict(description["training"])
     except (KeyError, TypeError, ValueError) as error:
         if isinstance(error, InputError):

@@ -48,7 +48,10 @@ def save_state(
         "optimizers": [optimizer.state_dict() for optimizer in optimizers],
     }
     with atomic_file(path) as partial:
-        torch.save(content, partial)
+        try:
+            torch.save(content, partial)
+        except RuntimeError as error:  # torch's own writer does not say OSError when the disk refuses
+            raise OSError(str(error).splitlines()[0]) from error
 
 
 def load_state(path: Path, config: dict[str, Any]) -> dict[str, Any]:

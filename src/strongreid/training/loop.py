@@ -15,7 +15,8 @@ from strongreid.data.augment import Augmentation
 from strongreid.data.batches import Batches
 from strongreid.data.images import DecodedStore
 from strongreid.data.readers import read_dataset
-from strongreid.data.records import ImageRecord
+from strongreid.data.records import ImageRecord, ReIDDataset
+from strongreid.data.sampler import plan_epoch, usable_pictures
 from strongreid.errors import InputError
 from strongreid.evaluation import EvalResult, evaluate
 from strongreid.extraction import feature_table, forward
@@ -70,10 +71,12 @@ def train(config: Config, *, resume: bool = False, progress: bool = True) -> Eva
         torch.set_num_threads(config.run.threads)
     placement = place(config.run.device, config.run.precision)
     saved = _open_run(folder, settings, resume)
-    batches, test, counts = _read(config, folder, placement, progress)
-
-    torch.manual_seed(config.run.seed)
-    model = placement.prepare(_model(config, batches.identities))
+    dataset = _read(config)
+    model = _model(config, _identities_of(dataset.train))  # before the pictures, which take longer to refuse
+    batches, test, counts = _decode(config, dataset, folder, placement, progress)
+    if batches.identities != _identities_of(dataset.train):  # some were left out as unreadable or single
+        model = _model(config, batches.identities)
+    model = placement.prepare(model)
     criterion = BagOfTricksLoss(batches.identities, model.dim, **vars(config.loss)).to(placement.device)
     optim = config.optim
     optimizers = create_optimizers(
@@ -159,14 +162,27 @@ def _open_run(folder: Path, settings: dict[str, Any], resume: bool) -> dict[str,
     return None
 
 
-def _read(
-    config: Config, folder: Path, placement: Placement, progress: bool
-) -> tuple[Batches, TestSet, dict[str, Any]]:
-    """Read and decode the data set; everything that can be refused is refused here, before the folder is written."""
-    data = config.data
-    if not data.root:
+def _read(config: Config) -> ReIDDataset:
+    """Read the data set and refuse one that can't fill a batch, before anything is decoded or written."""
+    if not config.data.root:
         raise InputError("no data set was named: pass --data.root FOLDER (strongreid synthesize FOLDER makes one).")
-    dataset = read_dataset(data.kind, data.root)
+    dataset = read_dataset(config.data.kind, config.data.root)
+    identities = np.array([record.identity for record in dataset.train], dtype=np.int64)
+    usable = identities[usable_pictures(identities, config.data.single_picture)]
+    plan_epoch(usable, config.batch.identities, config.batch.images, np.random.default_rng(0))
+    return dataset
+
+
+def _identities_of(records: tuple[ImageRecord, ...]) -> int:
+    """How many different identities there are."""
+    return len({record.identity for record in records})
+
+
+def _decode(
+    config: Config, dataset: ReIDDataset, folder: Path, placement: Placement, progress: bool
+) -> tuple[Batches, TestSet, dict[str, Any]]:
+    """Decode every picture once, and make the batches and the test set of them."""
+    data = config.data
     splits: dict[str, tuple[ImageRecord, ...]] = {
         "train": dataset.train,
         "query": dataset.query,
@@ -203,6 +219,7 @@ def _read(
 
 
 def _model(config: Config, identities: int) -> ReIDModel:
+    torch.manual_seed(config.run.seed)
     model, data = config.model, config.data
     built = ReIDModel(
         model.backbone,
