@@ -80,7 +80,7 @@ def test_the_scanner_sees_imports_wherever_they_are():
 def test_imports_go_only_leftwards(module):
     rooms = {room_of(other) for other in ours(module)} - {"config", "__init__", room_of(module)}
     if module == "config":
-        assert not rooms, "the configuration is plain values"
+        assert rooms <= {"errors"}, "the configuration is plain values"
         return
     assert room_of(module) in ORDER, f"a new room {room_of(module)!r}: give it its place in ORDER"
     wrong = {room for room in rooms if ORDER.index(room) > ORDER.index(room_of(module))}

@@ -233,7 +233,7 @@ def tiny() -> Config:
         data=DataConfig(height=128, width=64),
         augment=AugmentConfig(pad=5),
         model=ModelConfig(backbone="resnet10_w16", pretrained=False),
-        optim=OptimConfig(lr=2e-3, epochs=20, warmup_epochs=1, schedule="cosine"),
+        optim=OptimConfig(lr=2e-3, epochs=16, warmup_epochs=1, schedule="cosine"),
         eval=EvalConfig(every=4, batch=128),
     )
 

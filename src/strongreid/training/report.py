@@ -54,6 +54,7 @@ def histogram_baselines(
 def draw_curves(events: list[dict[str, Any]], path: Path) -> None:
     """Loss terms and learning rate by epoch, and mAP and Rank-1 where evaluated, as one PNG."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     epochs = [event for event in events if event["event"] == "epoch"]
     scores = [event for event in events if event["event"] == "evaluation"]
@@ -63,7 +64,7 @@ def draw_curves(events: list[dict[str, Any]], path: Path) -> None:
     for name, colour in (("identity", "#1f5fa8"), ("triplet", "#c2571a"), ("center", "#3a7d44")):
         if epochs and name in epochs[0]:
             left.plot(x, [event[name] for event in epochs], color=colour, label=name)
-    left.set(title="Loss (weighted terms)", xlabel="epoch", yscale="symlog")
+    left.set(title="Loss (weighted terms)", xlabel="epoch", ylim=(0, None))
     left.legend(frameon=False)
     for name, label, colour in (("mAP", "mAP", "#1f5fa8"), ("rank1", "Rank-1", "#c2571a")):
         middle.plot(
@@ -79,6 +80,7 @@ def draw_curves(events: list[dict[str, Any]], path: Path) -> None:
     right.set(title="Learning rate", xlabel="epoch", ylim=(0, None))
     for axes in (left, middle, right):
         axes.grid(alpha=0.25)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.spines[["top", "right"]].set_visible(False)
     with atomic_file(path) as partial:
         figure.savefig(partial, format="png", dpi=110)

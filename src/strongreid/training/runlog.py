@@ -53,7 +53,6 @@ class RunLog:
         """Start an epoch counted from 1, of `steps` steps of `pictures` pictures, `done` epochs being behind."""
         if self._bar is None:
             self._bar = tqdm(
-                total=epochs * steps * pictures,
                 initial=done * steps * pictures,
                 unit="picture",
                 unit_scale=True,
@@ -62,6 +61,7 @@ class RunLog:
                 smoothing=0.1,
                 mininterval=0.2 if sys.stderr.isatty() else 10,  # a log file needs no animation
             )
+        self._bar.total = self._bar.n + (epochs - done) * steps * pictures  # epochs differ by a few batches
         self._bar.set_description(f"epoch {epoch}/{epochs}")
         self._epoch, self._pictures, self._started = epoch, pictures, time.perf_counter()
         self._steps, self._sums, self._unread = 0, {}, []  # type: tuple[int, dict[str, float], list[dict[str, Tensor]]]
