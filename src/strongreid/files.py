@@ -29,10 +29,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
         partial.replace(path)
         _flush(path.parent)
     except OSError as error:
-        raise InputError(
-            f"cannot write {path}: {error.strerror or error}. What was there before is intact; free some space "
-            "or choose another folder, then run the same command again."
-        ) from error
+        raise _refusal(path, error) from error
     finally:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
@@ -66,10 +63,7 @@ def atomic_folder(path: Path, *, durable: bool = True) -> Iterator[Path]:
         _flush(path.parent)
         shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
-        raise InputError(
-            f"cannot write {path}: {error.strerror or error}. What was there before is intact; free some space "
-            "or choose another folder, then run the same command again."
-        ) from error
+        raise _refusal(path, error) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
         recover_folder(path)
@@ -89,6 +83,13 @@ def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented JSON, atomically."""
     with atomic_file(path) as partial:
         partial.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+
+
+def _refusal(path: Path, error: OSError) -> InputError:
+    return InputError(
+        f"cannot write {path}: {error.strerror or error}. What was there before is intact; free some space "
+        "or choose another folder, then run the same command again."
+    )
 
 
 def _flush(path: Path) -> None:

@@ -49,6 +49,17 @@ def test_both_modes_return_the_same_type_and_shapes():
     assert shapes[0] == shapes[1] == [(4, 128), (4, 128), (4, 7)]
 
 
+@pytest.mark.parametrize("backbone", ["resnet18", "resnet10_w16", "regnety_002"])
+def test_from_scratch_it_starts_as_torch_does(backbone):
+    model = create_backbone(backbone, pretrained=False)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            assert torch.equal(module.weight, torch.ones_like(module.weight))
+        if isinstance(module, nn.Conv2d):
+            bound = module.weight[0].numel() ** -0.5  # uniform within 1 / sqrt(fan in)
+            assert 0.8 * bound < module.weight.abs().max() <= bound
+
+
 def test_bnneck_bias_is_frozen_and_the_classifier_has_none():
     model = ReIDModel("resnet10_w16", 50, pretrained=False)
     assert isinstance(model.neck, BNNeck)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from strongreid.errors import InputError
 from strongreid.model.winograd import use_winograd
@@ -35,10 +35,6 @@ class Placement:
         if self.device.type == "cpu" and not self.bf16:
             use_winograd(model)
         return model
-
-    def images(self, images: Tensor) -> Tensor:
-        """Move images (b, 3, h, w) there."""
-        return images.to(self.device, non_blocking=True)
 
 
 def place(device: str = "auto", precision: PrecisionName = "auto") -> Placement:

@@ -96,11 +96,6 @@ class ReIDModel(nn.Module):
         return Output(pooled, feature, logits)
 
 
-def parameters_of(model: nn.Module) -> int:
-    """How many trainable numbers a model has."""
-    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
-
-
 @torch.no_grad()
 def map_shape(model: ReIDModel, image_size: tuple[int, int]) -> tuple[int, ...]:
     """Shape of the last feature map for one picture, without the batch: (channels, height, width) for a CNN."""
