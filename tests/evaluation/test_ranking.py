@@ -1,4 +1,5 @@
 import tracemalloc
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -8,7 +9,10 @@ from hypothesis import strategies as st
 
 from strongreid.errors import InputError
 from strongreid.evaluation import distances, rank_distances, rank_features, top_matches
-from strongreid.evaluation.distances import key_index, order_keys
+from strongreid.evaluation.distances import key_index, normalise, order_keys
+from strongreid.evaluation.hardware import _numpy_product
+from strongreid.evaluation.matching import LEAVE_OUT
+from strongreid.evaluation.on_device import linear_product
 from strongreid.features import FeatureTable
 
 # Corners of cubes, of lengths 2, 4 and 8, and zero: many distances tie, and every one is exact in float32.
@@ -71,6 +75,71 @@ def test_agrees_with_a_full_stable_sort_per_query(query_rows, gallery_rows, metr
     np.testing.assert_allclose(ranking.cmc(30), slow_cmc, rtol=1e-12)
 
 
+@given(ROWS, ROWS, METRIC)
+@settings(max_examples=60, deadline=None)
+def test_the_torch_path_ranks_the_same(query_rows, gallery_rows, metric):
+    """What runs on a GPU, run on torch's CPU device."""
+    query, gallery = table(query_rows), table(gallery_rows)
+    numpy, torch = (rank_features(query, gallery, metric, device=device) for device in ("cpu", "cpu:0"))
+    assert torch.query.tolist() == numpy.query.tolist()
+    assert torch.first_match_rank.tolist() == numpy.first_match_rank.tolist()
+    np.testing.assert_array_equal(torch.average_precision, numpy.average_precision)
+    np.testing.assert_array_equal(torch.inverse_negative_penalty, numpy.inverse_negative_penalty)
+
+
+@given(ROWS, METRIC, st.sampled_from(LEAVE_OUT))
+@settings(max_examples=60, deadline=None)
+def test_what_is_left_out_is_as_if_it_were_not_there(rows, metric, rule):
+    everyone = replace(table(rows), paths=tuple(f"{row}.jpg" for row in range(len(rows))))
+    ranking = rank_features(everyone, everyone, metric, leave_out=rule)
+    evaluated = dict(zip(ranking.query.tolist(), ranking.average_precision.tolist(), strict=True))
+    for row, identity in enumerate(everyone.identities):
+        hidden = {
+            "same_camera": (everyone.identities == identity) & (everyone.cameras == everyone.cameras[row]),
+            "same_picture": np.arange(len(rows)) == row,
+            "nothing": np.zeros(len(rows), dtype=bool),
+        }[rule]
+        if identity == -1 or not ((everyone.identities == identity) & ~hidden).any():
+            assert row not in evaluated
+            continue
+        alone, rest = everyone.select([row]), everyone.select(~hidden)
+        expected = rank_features(alone, rest, metric, leave_out="nothing").average_precision[0]
+        assert evaluated[row] == pytest.approx(expected, rel=1e-12)
+
+
+def test_a_set_searched_with_its_own_pictures_needs_paths():
+    rows = [(0, 1, 1), (3, 1, 1)]
+    with pytest.raises(InputError, match="1 of 2 share one"):
+        rank_features(table(rows), table(rows), leave_out="same_picture")
+    with pytest.raises(InputError, match=r"unknown rule 'all' .* same_camera, same_picture, nothing"):
+        rank_features(table(rows), table(rows), leave_out="all")
+
+
+def test_refuses_a_device_that_is_not_there(tables):
+    with pytest.raises(InputError, match="device 'quantum' is not usable here"):
+        rank_features(*tables, device="quantum")
+
+
+@pytest.mark.parametrize("product", [_numpy_product, linear_product])
+def test_products_are_products(product):
+    a, b = np.random.default_rng(0).normal(size=(2, 5000, 3)).astype(np.float32)
+    out = np.empty((7, 5000), dtype=np.float32)
+    product(a[:7], b, out)
+    np.testing.assert_allclose(out, a[:7].astype(float) @ b.T.astype(float), atol=1e-5)
+
+
+def test_blocks_of_distances_rank_as_the_whole(tables):
+    query, gallery = tables
+    whole = 1 - normalise(query.features) @ normalise(gallery.features).T
+    blocks = ((slice(start, start + 40), whole[start : start + 40].copy()) for start in range(0, 160, 40))
+    np.testing.assert_array_equal(
+        rank_distances(blocks, query, gallery).average_precision,
+        rank_distances(whole, query, gallery).average_precision,
+    )
+    with pytest.raises(InputError, match="distances for 40 of 160 queries"):
+        rank_distances([(slice(0, 40), whole[:40])], query, gallery)
+
+
 @given(ROWS, ROWS, METRIC, st.integers(1, 30))
 @settings(max_examples=50, deadline=None)
 def test_top_matches_are_the_head_of_that_sort(query_rows, gallery_rows, metric, top_k):
@@ -103,7 +172,7 @@ def test_agrees_with_the_released_code(golden, tables, metric):
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])
 def test_blocks_change_nothing_but_memory(tables, metric, monkeypatch):
     whole = rank_features(*tables, metric)
-    monkeypatch.setattr(distances, "BLOCK_CELLS", 5000)  # 4 queries at a time
+    monkeypatch.setattr(distances, "BLOCK_BYTES", 20_000)  # 4 queries at a time
     parts = rank_features(*tables, metric)
     np.testing.assert_allclose(parts.average_precision, whole.average_precision, rtol=1e-9)
     assert parts.first_match_rank.tolist() == whole.first_match_rank.tolist()
@@ -115,7 +184,7 @@ def test_the_distance_matrix_is_never_whole(monkeypatch):
         FeatureTable(rng.normal(size=(n, 8)), rng.integers(0, 200, n), rng.integers(1, 4, n), ("",) * n)
         for n in (1500, 3000)
     )
-    monkeypatch.setattr(distances, "BLOCK_CELLS", 50_000)
+    monkeypatch.setattr(distances, "BLOCK_BYTES", 200_000)
     tracemalloc.start()
     rank_features(query, gallery)
     peak = tracemalloc.get_traced_memory()[1]

@@ -68,7 +68,7 @@ def test_agrees_with_the_dense_version(seed, queries, size, k1, k2, lam, tied):
 
 def test_pieces_of_a_large_set_fit_together(tables, monkeypatch):
     monkeypatch.setattr(reranking, "_ROWS", 50)
-    monkeypatch.setattr(evaluation_distances, "BLOCK_CELLS", 5000)
+    monkeypatch.setattr(evaluation_distances, "BLOCK_BYTES", 20_000)
     query, gallery = (normalise(t.features) for t in tables)
     query, gallery = query[:40], gallery[:200]
     distances = k_reciprocal(query, gallery, 10, 4)

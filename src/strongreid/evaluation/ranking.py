@@ -1,27 +1,30 @@
-"""The Market-1501 protocol: exact CMC, mAP and mINP in bounded memory."""
+"""Exact CMC, mAP and mINP in bounded memory: every block of distances is used and forgotten."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from strongreid.data.records import DISTRACTOR
 from strongreid.errors import InputError
 from strongreid.evaluation.distances import (
     Float32,
     Float64,
     Int64,
     Metric,
+    Scaled,
+    block_rows,
+    distances_of,
     key_index,
     order_keys,
     ordering_blocks,
-    row_offsets,
+    scale,
     smallest_keys,
 )
+from strongreid.evaluation.hardware import accelerator
+from strongreid.evaluation.matching import LeaveOut, Matching
 from strongreid.features import FeatureTable
-
-_LEFT_OUT = np.uint64(0xFFFFFFFFFFFFFFFF)  # after every key: its upper half is the bits of a NaN
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +39,12 @@ class Ranking:
     """(n,) number of true matches divided by the rank of the last one."""
     first_match_rank: Int64
     """(n,) rank of the nearest true match, from 1."""
+    identities: Int64
+    """(n,) the query's identity."""
+    cameras: Int64
+    """(n,) the query's camera."""
+    paths: tuple[str, ...]
+    """n paths of the queries' pictures."""
     skipped: int
     """Queries without a true match in the gallery."""
 
@@ -46,49 +55,69 @@ class Ranking:
         return np.cumsum(counts) / max(1, len(first))
 
 
-def rank_features(query: FeatureTable, gallery: FeatureTable, metric: Metric = "cosine") -> Ranking:
-    """Rank the gallery for every query under the cross-camera protocol (paper, section 4).
+def rank_features(
+    query: FeatureTable,
+    gallery: FeatureTable,
+    metric: Metric = "cosine",
+    *,
+    leave_out: LeaveOut = "same_camera",
+    device: str = "auto",
+) -> Ranking:
+    """Rank the gallery for every query; by default under the cross-camera protocol (paper, section 4).
 
-    A gallery picture of the query's identity and the query's camera is removed; distractors stay and never
-    match; a query without a true match is skipped and counted. Equal distances are ordered by gallery row.
-    Distances are float32, precisions float64. Memory is bounded: one block of queries against the gallery at
-    a time.
+    What `leave_out` names is removed from a query's gallery; distractors stay and never match; a query without
+    a true match is skipped and counted. Equal distances are ordered by gallery row. Distances are float32,
+    precisions float64. Memory is bounded: one block of queries against the gallery at a time.
+
+    Args:
+        query: q features with identities and cameras.
+        gallery: g, the same.
+        metric: "cosine" or "euclidean".
+        leave_out: as `Matching`.
+        device: "auto" ranks on a CUDA device where there is one; "cpu"; or any torch device.
 
     Raises:
-        InputError: the metric is unknown, the features differ in length, or are too large for "euclidean".
+        InputError: metric, rule or device is unknown, the features differ in length, or are too large for
+            "euclidean".
     """
-    found: list[tuple[int, Int64]] = []
-    for rows, values in ordering_blocks(query.features, gallery.features, metric):
-        found += _rank_block(values, rows.start, query, gallery)
-    return _collect(found, len(query))
+    matching = Matching(query, gallery, leave_out)
+    target = accelerator(device)
+    if target is not None:
+        return _collect(_ranks_on_device(query, gallery, metric, matching, target), query)
+    return rank_blocks(ordering_blocks(query.features, gallery.features, metric), query, gallery, matching)
 
 
-def rank_distances(distances: Float32, query: FeatureTable, gallery: FeatureTable) -> Ranking:
+def rank_distances(
+    distances: Float32 | Iterable[tuple[slice, Float32]],
+    query: FeatureTable,
+    gallery: FeatureTable,
+    *,
+    leave_out: LeaveOut = "same_camera",
+) -> Ranking:
     """As `rank_features`, from distances that are already there, as those of re-ranking.
 
     Args:
-        distances: (q, g), without NaN.
+        distances: (q, g), without NaN; or blocks of it, each with its rows, in order. Blocks may be changed.
         query: q rows, for their identities and cameras.
         gallery: g rows, the same.
+        leave_out: as `Matching`.
 
     Raises:
-        InputError: the distances have another shape, or hold NaN.
+        InputError: the distances have another shape, or hold NaN; the rule is unknown.
     """
-    values = np.asarray(distances, dtype=np.float32)
-    if values.shape != (len(query), len(gallery)):
-        raise InputError(
-            f"{len(query)} queries and {len(gallery)} gallery rows need distances of shape "
-            f"({len(query)}, {len(gallery)}), got {values.shape}."
-        )
-    if np.isnan(values).any():
-        raise InputError("the distances hold NaN; look at what computed them.")
-    return _collect(_rank_block(values, 0, query, gallery), len(query))
+    blocks = _blocks_of(distances) if isinstance(distances, np.ndarray) else distances
+    return rank_blocks(_without_nan(blocks), query, gallery, Matching(query, gallery, leave_out))
 
 
 def top_matches(
-    query: FeatureTable, gallery: FeatureTable, top_k: int, metric: Metric = "cosine"
+    query: FeatureTable,
+    gallery: FeatureTable,
+    top_k: int,
+    metric: Metric = "cosine",
+    *,
+    leave_out: LeaveOut = "same_camera",
 ) -> tuple[Int64, Float32]:
-    """The nearest `top_k` gallery rows of every query, without those of its own identity and camera.
+    """The nearest `top_k` gallery rows of every query, without what `leave_out` names.
 
     Returns:
         (q, top_k) int64 gallery rows, nearest first, equal distances by row, -1 where the gallery has no
@@ -97,35 +126,86 @@ def top_matches(
     Raises:
         InputError: `top_k` is below 1, or as `rank_features`.
     """
-    if top_k < 1:
-        raise InputError(f"top_k is at least 1, got {top_k}.")
-    nearest = np.full((len(query), top_k), -1, dtype=np.int64)
-    distances = np.full((len(query), top_k), np.inf, dtype=np.float32)
-    offsets = row_offsets(query.features, metric)
+    top = TopMatches(len(query), top_k, Matching(query, gallery, leave_out))
     for rows, values in ordering_blocks(query.features, gallery.features, metric):
-        keys = order_keys(values)
-        for number, row in enumerate(range(rows.start, rows.stop)):
-            keys[number, _same_identity(row, query, gallery)[1]] = _LEFT_OUT
-        keys = smallest_keys(keys, top_k)
-        width = keys.shape[1]
-        there = keys != _LEFT_OUT
-        columns = np.where(there, key_index(keys), 0)
-        near = np.maximum(np.take_along_axis(values, columns, axis=1) + offsets[rows, None], 0)
-        if metric == "euclidean":
-            near = np.sqrt(near)
-        nearest[rows, :width] = np.where(there, columns, -1)
-        distances[rows, :width] = np.where(there, near, np.inf)
-    return nearest, distances
+        top.add(rows, values)
+    return top.rows, distances_of(top.values, query.features, metric)
 
 
-def _rank_block(values: Float32, start: int, query: FeatureTable, gallery: FeatureTable) -> list[tuple[int, Int64]]:
-    """The queries of a (b, g) block that have true matches, with the ascending ranks of these."""
-    found = []
-    for row, row_values in enumerate(values, start=start):
-        matches, left_out = _same_identity(row, query, gallery)
-        if matches.size:
-            found.append((row, _match_ranks(row_values, matches, left_out)))
-    return found
+class TopMatches:
+    """Collects the nearest `top_k` gallery rows of every query from blocks of values.
+
+    Raises:
+        InputError: `top_k` is below 1.
+    """
+
+    def __init__(self, queries: int, top_k: int, matching: Matching) -> None:
+        if top_k < 1:
+            raise InputError(f"top_k is at least 1, got {top_k}.")
+        self._top_k, self._matching = top_k, matching
+        self.rows = np.full((queries, top_k), -1, dtype=np.int64)
+        """(q, top_k) gallery rows, -1 where there are no more."""
+        self.values = np.full((queries, top_k), np.inf, dtype=np.float32)
+        """(q, top_k) their values, infinite where there are no more."""
+
+    def add(self, rows: slice, values: Float32) -> None:
+        """Take a (b, g) block; what its queries do not see becomes NaN in it."""
+        self._matching.mask(rows, values)
+        for row, own in enumerate(values, start=rows.start):
+            near = key_index(smallest_keys(order_keys(own)[None], self._top_k))[0]
+            near = near[~np.isnan(own[near])]
+            self.rows[row, : len(near)] = near
+            self.values[row, : len(near)] = own[near]
+
+    def watch(self, blocks: Iterable[tuple[slice, Float32]]) -> Iterator[tuple[slice, Float32]]:
+        """The blocks, passed on after each was added."""
+        for rows, values in blocks:
+            self.add(rows, values)
+            yield rows, values
+
+
+def rank_blocks(
+    blocks: Iterable[tuple[slice, Float32]], query: FeatureTable, gallery: FeatureTable, matching: Matching
+) -> Ranking:
+    """Rank from blocks of values in the order of the distances; what a query does not see may be NaN already.
+
+    Raises:
+        InputError: the blocks do not cover all queries in order, or have another width.
+    """
+    found: list[tuple[int, Int64]] = []
+    done = 0
+    for rows, values in blocks:
+        if values.shape != (rows.stop - rows.start, len(gallery)) or rows.start != done or rows.stop > len(query):
+            raise InputError(
+                f"{len(query)} queries and {len(gallery)} gallery rows need distances of shape "
+                f"({len(query)}, {len(gallery)}), got {values.shape} for rows {rows.start} to {rows.stop}."
+            )
+        for row, row_values in enumerate(values, start=rows.start):
+            matches, left_out = matching.of(row)
+            if matches.size:
+                found.append((row, _match_ranks(row_values, matches, left_out)))
+        done = rows.stop
+    if done != len(query):
+        raise InputError(f"there are distances for {done} of {len(query)} queries; give a row for each.")
+    return _collect(found, query)
+
+
+def _blocks_of(distances: Float32) -> Iterator[tuple[slice, Float32]]:
+    """Copies of a few rows at a time; a matrix of another number of dimensions is passed on to be refused."""
+    if distances.ndim != 2:
+        yield slice(0, len(distances)), distances
+        return
+    step = block_rows(distances.shape[1])
+    for start in range(0, len(distances), step):
+        block = distances[start : start + step].astype(np.float32)
+        yield slice(start, start + len(block)), block
+
+
+def _without_nan(blocks: Iterable[tuple[slice, Float32]]) -> Iterator[tuple[slice, Float32]]:
+    for rows, values in blocks:
+        if np.isnan(values).any():
+            raise InputError("the distances hold NaN; look at what computed them.")
+        yield rows, values
 
 
 def _match_ranks(values: Float32, matches: Int64, left_out: Int64) -> Int64:
@@ -133,31 +213,46 @@ def _match_ranks(values: Float32, matches: Int64, left_out: Int64) -> Int64:
 
     Only what is no farther than the last match is sorted: O(g + k log k) for a last match at rank k.
     """
-    keys = order_keys(values)
-    keys[left_out] = _LEFT_OUT
-    targets = np.sort(keys[matches])
-    nearer = np.sort(keys[keys <= targets[-1]])
-    return np.searchsorted(nearer, targets).astype(np.int64) + 1
+    values[left_out] = np.nan  # never nearer than anything
+    targets = values[matches]
+    near = np.flatnonzero(values <= targets.max())
+    keys = np.sort(order_keys(values[near], near))
+    ranks: Int64 = np.searchsorted(keys, np.sort(order_keys(targets, matches))).astype(np.int64) + 1
+    return ranks
 
 
-def _same_identity(row: int, query: FeatureTable, gallery: FeatureTable) -> tuple[Int64, Int64]:
-    """Gallery rows of the query's identity, of other cameras (true matches) and of its own (left out)."""
-    identity = query.identities[row]
-    if identity == DISTRACTOR:  # distractors are many people: none is known to be the query's
-        return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
-    same = np.flatnonzero(gallery.identities == identity)
-    own = gallery.cameras[same] == query.cameras[row]
-    return same[~own], same[own]
+def _ranks_on_device(
+    query: FeatureTable, gallery: FeatureTable, metric: Metric, matching: Matching, device: str
+) -> list[tuple[int, Int64]]:
+    """The ascending ranks of the matches of every query that has any, on an accelerator."""
+    from strongreid.evaluation.on_device import DeviceGallery
+
+    scaled: Scaled = scale(gallery.features, metric)
+    there = DeviceGallery(gallery.features, scaled.per_column, factor=scaled.factor, device=device)
+    found: list[tuple[int, Int64]] = []
+    step = there.rows_per_block()
+    lists = [matching.of(row) for row in range(len(query))]
+    ranked = [row for row, (matches, _) in enumerate(lists) if matches.size]
+    for start in range(0, len(ranked), step):
+        rows = ranked[start : start + step]
+        block = scaled.prepare(query.features[rows])
+        ranks = there.match_ranks(block, [lists[row][0] for row in rows], [lists[row][1] for row in rows])
+        found += zip(rows, ranks, strict=True)
+    return found
 
 
-def _collect(found: list[tuple[int, Int64]], queries: int) -> Ranking:
+def _collect(found: list[tuple[int, Int64]], query: FeatureTable) -> Ranking:
     """The measures of each query from the ranks of its matches."""
     precisions = [float(np.mean(np.arange(1, len(ranks) + 1) / ranks)) for _, ranks in found]
     penalties = [len(ranks) / int(ranks[-1]) for _, ranks in found]
+    rows = np.array([row for row, _ in found], dtype=np.int64)
     return Ranking(
-        query=np.array([row for row, _ in found], dtype=np.int64),
+        query=rows,
         average_precision=np.array(precisions, dtype=np.float64),
         inverse_negative_penalty=np.array(penalties, dtype=np.float64),
         first_match_rank=np.array([ranks[0] for _, ranks in found], dtype=np.int64),
-        skipped=queries - len(found),
+        identities=query.identities[rows],
+        cameras=query.cameras[rows],
+        paths=tuple(query.paths[row] for row in rows.tolist()),
+        skipped=len(query) - len(found),
     )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from strongreid.data.records import DISTRACTOR, ReIDDataset
 from strongreid.errors import InputError
 from strongreid.evaluation.distances import Metric
+from strongreid.evaluation.matching import LeaveOut
 from strongreid.evaluation.ranking import rank_features, top_matches
 from strongreid.features import FeatureTable
 from strongreid.files import atomic_file
@@ -28,6 +29,12 @@ QUERY: Colour = (13, 71, 161)
 RIGHT: Colour = (0, 153, 68)
 WRONG: Colour = (214, 40, 40)
 
+Which = Literal["spread", "worst", "best"]
+TITLES: dict[Which, str] = {
+    "spread": "from the worst to the best average precision",
+    "worst": "those of the worst average precision",
+    "best": "those of the best average precision",
+}
 MARGIN = 20
 GAP, ROW_GAP = 8, 14
 BORDER = 4
@@ -38,9 +45,9 @@ QUERY_GAP = 12  # more room after the query than between its answers
 
 @dataclass(frozen=True)
 class _Tile:
-    """A picture, the colour of its border, and the lines under it."""
+    """A picture, the colour of its border, and the lines under it. Without a path the place stays empty."""
 
-    path: str | Path
+    path: str | Path | None
     border: Colour | None = None
     lines: tuple[str, ...] = ()
 
@@ -60,14 +67,16 @@ def rank_sheet(
     queries: int = 8,
     top_k: int = 10,
     metric: Metric = "cosine",
+    leave_out: LeaveOut = "same_camera",
+    which: Which = "spread",
     seed: int = 0,
     height: int = 128,
 ) -> None:
     """Draw a PNG: queries with their nearest gallery pictures, right ones in green, wrong ones in red.
 
-    The rows are spread evenly over the queries from the worst average precision to the best, so the sheet
-    shows the whole range and not a lucky draw. Pictures of the query's identity and camera are left out, as
-    in evaluation. A picture that can't be read becomes a grey tile.
+    By default the rows are spread evenly over the queries from the worst average precision to the best, so the
+    sheet shows the whole range and not a lucky draw. Pictures of the query's identity and camera are left out,
+    as in evaluation. A picture that can't be read becomes a grey tile.
 
     Args:
         query: features and the paths of the pictures.
@@ -76,6 +85,8 @@ def rank_sheet(
         queries: most rows drawn.
         top_k: answers per row.
         metric: "cosine" or "euclidean".
+        leave_out: what a query does not see, as in `evaluate`.
+        which: "spread", or the "worst" or the "best" queries only.
         seed: chooses among queries of equal average precision; the same seed draws the same sheet.
         height: of a picture, in pixels; its width follows the usual shape of the pictures drawn.
 
@@ -83,15 +94,22 @@ def rank_sheet(
         InputError: a count is below 1, no query has a true match, or the file can't be written.
     """
     _check_counts(queries=queries, top_k=top_k, height=height)
-    ranking = rank_features(query, gallery, metric)
+    if which not in TITLES:
+        raise InputError(f"unknown choice of queries {which!r}; allowed: {', '.join(TITLES)}.")
+    ranking = rank_features(query, gallery, metric, leave_out=leave_out)
     if not len(ranking.query):
         raise InputError("no query has a true match in the gallery: there is nothing to draw; evaluate() says why.")
     shuffled = np.random.default_rng(seed).permutation(len(ranking.query))
     by_precision = shuffled[np.argsort(ranking.average_precision[shuffled], kind="stable")]
-    places = np.linspace(0, len(by_precision) - 1, min(queries, len(by_precision))).round().astype(np.int64)
-    drawn = by_precision[places]
+    count = min(queries, len(by_precision))
+    places = {
+        "spread": np.linspace(0, len(by_precision) - 1, count).round().astype(np.int64),
+        "worst": np.arange(count),
+        "best": len(by_precision) - 1 - np.arange(count),
+    }
+    drawn = by_precision[places[which]]
     chosen = ranking.query[drawn]
-    nearest, distances = top_matches(query.select(chosen), gallery, top_k, metric)
+    nearest, distances = top_matches(query.select(chosen), gallery, top_k, metric, leave_out=leave_out)
     rows = []
     for number, row in enumerate(chosen.tolist()):
         precision = ranking.average_precision[drawn[number]]
@@ -102,7 +120,7 @@ def rank_sheet(
                 right = identity != DISTRACTOR and gallery.identities[found] == identity
                 tiles.append(_Tile(gallery.paths[found], RIGHT if right else WRONG, (f"{place}", f"{distance:.3f}")))
         rows.append(_Row(tiles, gap_after_first=QUERY_GAP))
-    title = f"{len(rows)} of {len(ranking.query)} queries, from the worst to the best average precision"
+    title = f"{len(rows)} of {len(ranking.query)} queries, {TITLES[which]}"
     legend = [
         (QUERY, "query: identity, AP in %"),
         (RIGHT, "same identity"),
@@ -179,7 +197,7 @@ def _draw(
     title: str, legend: Sequence[tuple[Colour | None, str]], rows: Sequence[_Row], output: Path, height: int
 ) -> None:
     """Lay out and write a sheet: title, legend, then each row's label and tiles."""
-    pictures = [[_read(tile.path, height) for tile in row.tiles] for row in rows]
+    pictures = [[None if tile.path is None else _read(tile.path, height) for tile in row.tiles] for row in rows]
     shapes = [picture.width / picture.height for row in pictures for picture in row if picture is not None]
     width = round(height * min(max(median(shapes), 0.3), 3.0)) if shapes else max(1, height // 2)
     text = ImageFont.load_default(size=TEXT_SIZE)
@@ -224,13 +242,14 @@ def _draw_tile(
         pen.rectangle((left, top, right - 1, bottom - 1), fill=tile.border)
     inside = (left + BORDER, top + BORDER)
     middle = (left + right) // 2
-    pen.rectangle((*inside, right - BORDER - 1, bottom - BORDER - 1), fill=MISSING)
-    if picture is None:
-        fitted = ImageFont.load_default(size=max(6, min(TEXT_SIZE, width // 6)))
-        pen.text((middle, (top + bottom) // 2), "unreadable", FAINT, fitted, anchor="mm")
-    else:
+    if tile.path is not None:
+        pen.rectangle((*inside, right - BORDER - 1, bottom - BORDER - 1), fill=MISSING)
+    if picture is not None:
         fitting = ImageOps.contain(picture, size, Image.Resampling.BICUBIC)
         sheet.paste(fitting, (inside[0] + (width - fitting.width) // 2, inside[1] + (height - fitting.height) // 2))
+    elif tile.path is not None:
+        fitted = ImageFont.load_default(size=max(6, min(TEXT_SIZE, width // 6)))
+        pen.text((middle, (top + bottom) // 2), "unreadable", FAINT, fitted, anchor="mm")
     for number, line in enumerate(tile.lines):
         place = (middle, bottom + number * LINE_HEIGHT + LINE_HEIGHT // 2 + 1)
         pen.text(place, line, INK if number == 0 else FAINT, text, anchor="mm")

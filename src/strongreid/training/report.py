@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from strongreid.evaluation import EvalResult, evaluate
+from strongreid.evaluation import EvalResult, compare_table, evaluate
 from strongreid.evaluation.baselines import colour_histogram
-from strongreid.evaluation.evaluate import compare_table
 from strongreid.evaluation.sheets import rank_sheet
 from strongreid.features import FeatureTable
 from strongreid.files import atomic_file

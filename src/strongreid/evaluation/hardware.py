@@ -1,0 +1,89 @@
+"""What this machine gives to evaluation: free memory, the fastest float32 product, a device."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from strongreid.errors import InputError
+
+Product = Callable[[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.float32]], None]
+"""(b, d), (g, d) -> (b, g) inner products, written into the third argument."""
+WORTH_AN_IMPORT = 1e12
+"""Multiplications for which importing torch (seconds) pays, where it is installed and not yet there."""
+_UNKNOWN = 1 << 30  # bytes taken as free where the system does not say
+
+
+def free_memory() -> int:
+    """Bytes that this process may still take: what the system has, and what its control group leaves."""
+    limits = [_available()]
+    group = Path("/sys/fs/cgroup")
+    for most, used in (
+        (group / "memory.max", group / "memory.current"),
+        (group / "memory/memory.limit_in_bytes", group / "memory/memory.usage_in_bytes"),
+    ):
+        try:
+            limits.append(int(most.read_text()) - int(used.read_text()))
+        except (OSError, ValueError):  # no such group, or "max"
+            continue
+    return max(0, min(limits))
+
+
+def fastest_product(multiplications: float = 0) -> Product:
+    """The float32 product to use for this much work.
+
+    oneDNN's, which torch's `linear` reaches, beats numpy's BLAS by a quarter to a half on the x86 machines
+    measured (`benchmarks/evaluation.py` prints both). So torch's is taken where torch is loaded anyhow or the
+    work is large; the choice never depends on a timing, so that a run can be repeated to the last bit.
+    """
+    if _torch_is_loaded() or (multiplications > WORTH_AN_IMPORT and find_spec("torch") is not None):
+        from strongreid.evaluation.on_device import linear_product
+
+        return linear_product
+    return _numpy_product
+
+
+def accelerator(device: str) -> str | None:
+    """The torch device to rank on, or None for numpy on the CPU.
+
+    Args:
+        device: "auto" takes a CUDA device where torch is loaded and sees one; "cpu"; or any torch device.
+
+    Raises:
+        InputError: the device is unknown or absent, or torch is.
+    """
+    if device == "cpu" or (device == "auto" and not _torch_is_loaded()):
+        return None
+    if find_spec("torch") is None:
+        raise InputError(f"device {device!r} needs torch: pip install 'strongreid[train]', or take device 'cpu'.")
+    from strongreid.evaluation.on_device import usable_device
+
+    return usable_device(device)
+
+
+def _torch_is_loaded() -> bool:
+    return sys.modules.get("torch") is not None
+
+
+def _numpy_product(
+    query: npt.NDArray[np.float32], gallery: npt.NDArray[np.float32], out: npt.NDArray[np.float32]
+) -> None:
+    np.matmul(query, gallery.T, out=out)
+
+
+def _available() -> int:
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable")) * 1024
+    except (OSError, StopIteration, ValueError, IndexError):
+        pass
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):
+        return _UNKNOWN

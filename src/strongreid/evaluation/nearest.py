@@ -1,0 +1,106 @@
+"""The exact nearest neighbours of every row of one table, with half of the products."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from strongreid.evaluation.distances import (
+    Float32,
+    Int64,
+    block_rows,
+    key_index,
+    order_keys,
+    smallest_keys,
+    squared_norms,
+)
+from strongreid.evaluation.hardware import accelerator, fastest_product
+
+Keys = npt.NDArray[np.uint64]
+_TILE = 2048  # rows and columns of a tile: 16 MB of values
+_NONE = np.uint64(0xFFFFFFFFFFFFFFFF)  # after every key
+
+
+def nearest_neighbours(features: Float32, count: int, *, device: str = "auto") -> tuple[Int64, Float32]:
+    """The nearest rows of every row by Euclidean distance, itself among them, and its largest squared distance.
+
+    The distances of rows to columns are also those of columns to rows, so only the tiles on and above the
+    diagonal are computed; of each, what is nearer than the nearest so far is kept.
+
+    Args:
+        features: (n, d).
+        count: neighbours, at most n are found.
+        device: as in `rank_features`.
+
+    Returns:
+        (n, count) int64 rows, nearest first, equal distances by row; (n,) float32, 1 where all rows are equal.
+
+    Raises:
+        InputError: a row is too long for `squared_norms`, or no such device.
+    """
+    count = min(count, len(features))
+    norms = squared_norms(features)
+    target = accelerator(device)
+    if target is not None:
+        return _on_device(features, norms, count, target)
+    total = len(features)
+    multiply = fastest_product(total * features.size)
+    best = np.full((total, count), _NONE, dtype=np.uint64)
+    farthest = np.full(total, -np.inf, dtype=np.float32)  # of |other|^2 - 2 x.other
+    tile = max(1, min(_TILE, total, block_rows(_TILE)))
+    buffer = np.empty(tile * tile, dtype=np.float32)
+    for top in range(0, total, tile):
+        rows = slice(top, min(top + tile, total))
+        doubled = -2 * features[rows]
+        for left in range(top, total, tile):
+            columns = slice(left, min(left + tile, total))
+            shape = (rows.stop - top, columns.stop - left)
+            products = buffer[: shape[0] * shape[1]].reshape(shape)
+            multiply(doubled, features[columns], products)
+            _take(best, farthest, rows, left, products + norms[columns])
+            if left > top:
+                _take(best, farthest, columns, top, np.add(products.T, norms[rows], order="C"))
+    squared = np.maximum(farthest + norms, 0)
+    return key_index(best), np.where(squared > 0, squared, 1).astype(np.float32)
+
+
+def _take(best: Keys, farthest: Float32, rows: slice, left: int, values: Float32) -> None:
+    """Merge a tile of values, whose columns begin at `left`, into the best keys of its rows."""
+    np.maximum(farthest[rows], values.max(axis=1), out=farthest[rows])
+    own = best[rows]
+    count = own.shape[1]
+    if (own[:, -1] == _NONE).any():  # too few so far: take the tile's own nearest first
+        index = np.arange(left, left + values.shape[1])
+        own[:] = smallest_keys(np.concatenate([own, order_keys(values, index)], axis=1), count)
+        return
+    near_rows, near_columns = np.nonzero(values <= _key_values(own[:, -1])[:, None])
+    if not near_rows.size:
+        return
+    keys = order_keys(values[near_rows, near_columns], near_columns + left)
+    touched, starts, sizes = np.unique(near_rows, return_index=True, return_counts=True)
+    merged = np.full((len(touched), count + sizes.max()), _NONE, dtype=np.uint64)
+    merged[:, :count] = own[touched]
+    merged[np.repeat(np.arange(len(touched)), sizes), count + np.arange(len(keys)) - np.repeat(starts, sizes)] = keys
+    own[touched] = smallest_keys(merged, count)
+
+
+def _key_values(keys: Keys) -> Float32:
+    """The values that `order_keys` put into the keys."""
+    bits = (keys >> np.uint64(32)).astype(np.uint32)
+    bits ^= np.where(bits >> 31, np.uint32(0x80000000), np.uint32(0xFFFFFFFF))
+    return bits.view(np.float32)
+
+
+def _on_device(features: Float32, norms: Float32, count: int, device: str) -> tuple[Int64, Float32]:
+    """The same on an accelerator, where products are cheap: rows in blocks against all."""
+    from strongreid.evaluation.on_device import DeviceGallery
+
+    there = DeviceGallery(features, norms, factor=False, device=device)
+    nearest = np.empty((len(features), count), dtype=np.int64)
+    farthest = np.empty(len(features), dtype=np.float32)
+    step = there.rows_per_block()
+    for start in range(0, len(features), step):
+        rows = slice(start, start + step)
+        nearest[rows], farthest[rows] = there.nearest(-2 * features[rows], count)
+    squared = np.maximum(farthest + norms, 0)
+    return nearest, np.where(squared > 0, squared, 1).astype(np.float32)
