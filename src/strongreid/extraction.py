@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,16 @@ from tqdm import tqdm
 from strongreid.data.augment import normalize
 from strongreid.data.images import DecodedStore, decode, resize
 from strongreid.data.readers import read_dataset, read_folder, read_pictures
-from strongreid.data.records import DISTRACTOR, ImageRecord
+from strongreid.data.records import DISTRACTOR, ImageRecord, ReIDDataset
 from strongreid.errors import InputError
 from strongreid.evaluation import EvalResult, evaluate
+from strongreid.evaluation.calibration_report import CalibrationReport, calibrate
 from strongreid.evaluation.distances import Metric
-from strongreid.evaluation.evaluate import Rerank
+from strongreid.evaluation.figures import draw_result
+from strongreid.evaluation.pairs import pairs_needed
+from strongreid.evaluation.protocols import Protocol
+from strongreid.evaluation.report import BreakdownName, ProtocolReport, checked_rule, protocol_report
+from strongreid.evaluation.result import Rerank
 from strongreid.features import FeatureTable
 from strongreid.model.hardware import Placement, PrecisionName, place
 from strongreid.model.network import FeatureName, Output
@@ -42,6 +47,7 @@ class Extractor:
         precision: PrecisionName = "float32",
         feature: FeatureName | None = None,
         batch: int = 64,
+        flip: bool = False,
     ) -> None:
         """Load a model folder, or take a loaded model.
 
@@ -51,6 +57,8 @@ class Extractor:
             precision: float32 by default; bf16 moves mAP by about 0.001.
             feature: "f_i" or "f_t"; None takes what the model was evaluated with.
             batch: pictures per forward pass.
+            flip: average each feature with that of the mirrored picture, at twice the time; the paper does not.
+                Such features only compare with their like: the fingerprint ends in "+flip".
 
         Raises:
             InputError: no such model or device, or batch below 1.
@@ -58,7 +66,8 @@ class Extractor:
         if batch < 1:
             raise InputError(f"batch is {batch}: it must be at least 1.")
         loaded = model if isinstance(model, LoadedModel) else load_model(model)
-        self.spec, self.fingerprint, self.batch = loaded.spec, loaded.fingerprint, batch
+        self.spec, self.batch, self.flip = loaded.spec, batch, flip
+        self.fingerprint = loaded.fingerprint + ("+flip" if flip else "")
         self.feature: FeatureName = feature or loaded.spec.feature
         self.placement = place(device, precision)
         self.model = self.placement.prepare(loaded.model)
@@ -103,7 +112,14 @@ class Extractor:
     def decoded(self, pictures: npt.NDArray[np.uint8], bar: tqdm[Any] | None = None) -> npt.NDArray[np.float32]:
         """Features (n, d) of pictures (n, h, w, 3) that already have the model's size."""
         return forward(
-            self.model, pictures, self.spec, self.placement, feature=self.feature, batch=self.batch, bar=bar
+            self.model,
+            pictures,
+            self.spec,
+            self.placement,
+            feature=self.feature,
+            batch=self.batch,
+            flip=self.flip,
+            bar=bar,
         )
 
     def _decode(self, picture: Picture) -> npt.NDArray[np.uint8]:
@@ -125,9 +141,13 @@ def forward(
     *,
     feature: FeatureName = "f_i",
     batch: int = 64,
+    flip: bool = False,
     bar: tqdm[Any] | None = None,
 ) -> npt.NDArray[np.float32]:
-    """Features (n, d) float32 of decoded pictures (n, h, w, 3), in evaluation mode; the model's mode is put back."""
+    """Features (n, d) float32 of decoded pictures (n, h, w, 3), in evaluation mode; the model's mode is put back.
+
+    With `flip`, the mean of the features of the picture and of its mirror image.
+    """
     was_training = model.training
     model.eval()
     parts: list[Tensor] = []
@@ -135,8 +155,10 @@ def forward(
         for start in range(0, len(pictures), batch):
             block = torch.from_numpy(np.array(pictures[start : start + batch])).to(placement.device)
             with placement.autocast():
-                output: Output = model(normalize(block, spec.mean, spec.std))
-            parts.append((output.feature if feature == "f_i" else output.pooled).float().cpu())
+                images = normalize(block, spec.mean, spec.std)
+                outputs: list[Output] = [model(view) for view in ((images, images.flip(-1)) if flip else (images,))]
+            views = [(output.feature if feature == "f_i" else output.pooled).float() for output in outputs]
+            parts.append(torch.stack(views).mean(dim=0).cpu())
             if bar is not None:
                 bar.update(len(block))
     finally:
@@ -157,6 +179,21 @@ def feature_table(
     )
 
 
+def query_and_gallery(
+    extract: Extractor, dataset: ReIDDataset, *, skip_unreadable: bool = False, progress: bool = False
+) -> tuple[FeatureTable, FeatureTable]:
+    """Features of a data set's query and gallery pictures.
+
+    Raises:
+        InputError: as `Extractor.table`.
+    """
+    query, gallery = (
+        extract.table(records, skip_unreadable=skip_unreadable, progress=progress)
+        for records in (dataset.query, dataset.gallery)
+    )
+    return query, gallery
+
+
 def evaluate_model(
     extract: Extractor,
     data: str | Path,
@@ -164,20 +201,123 @@ def evaluate_model(
     kind: str = "market1501",
     metric: Metric | None = None,
     rerank: Rerank | None = None,
+    answers: int = 0,
+    figures: str | Path | None = None,
     skip_unreadable: bool = False,
     progress: bool = False,
 ) -> EvalResult:
-    """Read a data set, extract query and gallery, evaluate; `metric=None` takes the one of training.
+    """Read a data set, extract query and gallery, evaluate.
+
+    Args:
+        extract: the model.
+        data: folder of the data set.
+        kind: its layout.
+        metric: None takes the one of training.
+        rerank: as in `evaluate`.
+        answers: as in `evaluate`.
+        figures: a folder for the pictures of `draw_result`; the result then has its pairs.
+        skip_unreadable: as in `Extractor.table`.
+        progress: the same.
 
     Raises:
-        InputError: the data set or a picture can't be read, or no query has a possible match.
+        InputError: the data set or a picture can't be read, no query has a possible match, or a figure can't be
+            written.
     """
     dataset = read_dataset(kind, data)
-    query, gallery = (
-        extract.table(records, skip_unreadable=skip_unreadable, progress=progress)
-        for records in (dataset.query, dataset.gallery)
+    query, gallery = query_and_gallery(extract, dataset, skip_unreadable=skip_unreadable, progress=progress)
+    result = evaluate(
+        query,
+        gallery,
+        metric=metric or extract.spec.metric,
+        rerank=rerank,
+        answers=answers,
+        pairs=figures is not None,
     )
-    return evaluate(query, gallery, metric=metric or extract.spec.metric, rerank=rerank)
+    if figures is not None:
+        draw_result(result, query, gallery, figures)
+    return result
+
+
+def calibrate_model(
+    extract: Extractor,
+    data: str | Path,
+    folder: str | Path,
+    *,
+    kind: str = "market1501",
+    metric: Metric | None = None,
+    fpr: float = 1e-3,
+    seed: int = 0,
+    skip_unreadable: bool = False,
+    progress: bool = False,
+) -> CalibrationReport:
+    """Calibrate on the query and gallery pictures of a data set, and store the calibration in the model's `folder`.
+
+    It is fitted on half of the people and reported on the other half, as `calibrate`; `metric=None` takes the one of
+    training.
+
+    Raises:
+        InputError: the data set or a picture can't be read, it is too small for `fpr`, or the folder holds another
+            model.
+    """
+    pairs_needed(fpr)  # refuses what is no rate, before the pictures are read
+    dataset = read_dataset(kind, data)
+    query, gallery = query_and_gallery(extract, dataset, skip_unreadable=skip_unreadable, progress=progress)
+    name = f"{dataset.name}: {Path(data).resolve().name}"  # not the whole path: model folders are given away
+    report = calibrate(query, gallery, metric or extract.spec.metric, fpr=fpr, data=name, seed=seed)
+    report.calibration.save(folder)
+    return report
+
+
+def report_model(
+    extract: Extractor,
+    data: str | Path,
+    protocol: str | Protocol,
+    *,
+    breakdown: BreakdownName | None = None,
+    seed: int = 0,
+    kind: str = "market1501",
+    metric: Metric | None = None,
+    rerank: Rerank | None = None,
+    skip_unreadable: bool = False,
+    progress: bool = False,
+) -> ProtocolReport:
+    """As `evaluate_model`, under any protocol and with a breakdown: `protocol_report`.
+
+    Raises:
+        InputError: the data set or a picture can't be read, or as `protocol_report`.
+    """
+    rule = checked_rule(protocol, breakdown, rerank)  # before the pictures are read
+    query, gallery = query_and_gallery(
+        extract, read_dataset(kind, data), skip_unreadable=skip_unreadable, progress=progress
+    )
+    own = metric or extract.spec.metric
+    return protocol_report(query, gallery, rule, own, breakdown=breakdown, seed=seed, rerank=rerank)
+
+
+def evaluate_models(
+    models: Mapping[str, Extractor],
+    datasets: Mapping[str, ReIDDataset],
+    *,
+    metric: Metric | None = None,
+    skip_unreadable: bool = False,
+    progress: bool = False,
+) -> dict[tuple[str, str], EvalResult]:
+    """Evaluate every model on every data set: the results by (model, data set), for `cross_domain_table`.
+
+    `metric=None` takes each model's own, the one of its training.
+
+    Raises:
+        InputError: there are no models or no data sets, a picture can't be read, or no query has a possible match.
+    """
+    for what, given in (("models", models), ("data sets", datasets)):
+        if not given:
+            raise InputError(f"there are no {what} to evaluate; give at least one, by name.")
+    results: dict[tuple[str, str], EvalResult] = {}
+    for name, extract in models.items():
+        for test, dataset in datasets.items():
+            query, gallery = query_and_gallery(extract, dataset, skip_unreadable=skip_unreadable, progress=progress)
+            results[name, test] = evaluate(query, gallery, metric=metric or extract.spec.metric)
+    return results
 
 
 def extract_folder(

@@ -1,0 +1,84 @@
+"""The command line: one function per verb; it parses, calls one library function, prints its result."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from collections.abc import Callable, Sequence
+
+from strongreid.cli.data import extract, inspect, synthesize
+from strongreid.cli.evaluation import calibrate, compare, cross_domain, evaluate, join
+from strongreid.cli.training import train
+from strongreid.errors import InputError
+
+DESCRIPTION = """\
+usage: strongreid VERB ...
+
+Re-identification: is this the person, vehicle or animal that another camera saw?
+
+verbs:
+  train        train, evaluate and report: the main job
+  evaluate     evaluate a trained model on a data set
+  cross-domain several models on several data sets, as one matrix
+  compare      two results, query by query: differences, intervals, p-values
+  join         results of several seeds or splits: mean and spread
+  calibrate    what a distance means: thresholds and probabilities, stored with the model
+  extract      features of pictures as one Parquet table
+  synthesize   generate a pedestrian data set from a seed
+  inspect      counts and a contact sheet of a data set
+
+strongreid VERB --help tells the rest; strongreid --version the version.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb; returns the exit code: 0 done, 2 bad input or a loss that is not finite, 130 interrupted."""
+    arguments = [_underscored(argument) for argument in (sys.argv[1:] if argv is None else argv)]
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(DESCRIPTION, end="")
+        return 0 if arguments else 2
+    if arguments[0] == "--version":
+        import strongreid
+
+        print(strongreid.__version__)
+        return 0
+    verb = VERBS.get(arguments[0])
+    if verb is None:
+        near = difflib.get_close_matches(arguments[0], VERBS, n=1)
+        hint = f" Did you mean {near[0]}?" if near else ""
+        print(f"strongreid: unknown verb {arguments[0]!r}; there are {', '.join(VERBS)}.{hint}", file=sys.stderr)
+        return 2
+    try:
+        return verb(arguments[1:])
+    except InputError as error:
+        print(f"strongreid {arguments[0]}: {error}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        if error.name not in ("torch", "torchvision", "timm", "matplotlib"):
+            raise
+        print(f"strongreid {arguments[0]} needs {error.name}: pip install 'strongreid[train]'", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"strongreid {arguments[0]}: interrupted", file=sys.stderr)
+        return 130
+
+
+VERBS: dict[str, Callable[[list[str]], int]] = {
+    "train": train,
+    "evaluate": evaluate,
+    "cross-domain": cross_domain,
+    "calibrate": calibrate,
+    "compare": compare,
+    "join": join,
+    "extract": extract,
+    "synthesize": synthesize,
+    "inspect": inspect,
+}
+
+
+def _underscored(argument: str) -> str:
+    """Let flags be written with dashes too: --skip-unreadable is --skip_unreadable."""
+    if not argument.startswith("--"):
+        return argument
+    flag, equals, value = argument[2:].partition("=")
+    return f"--{flag.replace('-', '_')}{equals}{value}"

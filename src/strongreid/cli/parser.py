@@ -1,0 +1,43 @@
+"""What the verbs share: a parser that says what is wrong in two lines, and the flags of a model."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from typing import NoReturn
+
+from jsonargparse import ArgumentParser, Namespace
+
+
+class Parser(ArgumentParser):
+    """Says what is wrong in two lines, names the nearest flag, and exits with code 2."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:  # noqa: ARG002
+        """Print the message and leave."""
+        message = re.sub(r"\s+", " ", message).strip()
+        message = re.sub(r"Group '([\w.]+)' does not accept option '(\w+)'", r"unrecognized setting: \1.\2", message)
+        unknown = re.search(r"(?:[Uu]nrecognized (?:arguments|setting): |Key )['\"]?(--)?([\w.]+)", message)
+        if unknown:
+            flags = [flag for action in self._actions for flag in action.option_strings if flag.startswith("--")]
+            near = difflib.get_close_matches(f"--{unknown[2]}", flags, n=3, cutoff=0.6)
+            message += f" Nearest: {', '.join(near)}." if near else f" See {self.prog} --help."
+        self.exit(2, f"{self.prog}: {message}\n")
+        raise AssertionError("exit does not return")
+
+
+def model_arguments(parser: ArgumentParser, *, one: bool = True) -> None:
+    """Which model, where and how it runs; without `one`, the model is named otherwise."""
+    if one:
+        parser.add_argument("model", help="model folder, such as runs/x/best")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps")
+    parser.add_argument("--feature", choices=["f_i", "f_t"], help="default: the one of training")
+    parser.add_argument("--batch", type=int, default=64, help="pictures per forward pass")
+    parser.add_argument("--flip", action="store_true", help="average with the features of the mirrored pictures")
+    parser.add_argument("--skip_unreadable", action="store_true", help="leave unreadable pictures out and count them")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+
+
+def parse(parser: ArgumentParser, arguments: list[str]) -> Namespace:
+    """The arguments; leaves with code 2 where they are wrong."""
+    parsed: Namespace = parser.parse_args(arguments)
+    return parsed
