@@ -14,7 +14,7 @@ import sys
 
 import numpy as np
 import torch
-from measure import alternate, line, machine, peak_megabytes
+from measure import alternate, machine
 
 from strongreid.evaluation import evaluate
 from strongreid.evaluation.distances import normalise
@@ -99,37 +99,35 @@ def torch_mm(query: np.ndarray, gallery: np.ndarray, out: np.ndarray) -> None:
     torch.mm(torch.from_numpy(query), torch.from_numpy(gallery).T, out=torch.from_numpy(out))
 
 
+def numpy_matmul(query: np.ndarray, gallery: np.ndarray, out: np.ndarray) -> None:
+    np.matmul(query, gallery.T, out=out)
+
+
 def main(name: str = "market", runs: int = 5) -> None:
     query, gallery = tables(name)
     print(f"{name}: {len(query):,} x {len(gallery):,}, {DIM}-d\n{machine()}")
     a, b = query.features, gallery.features
-    rows = 1024 if name != "million" else 64
-    result = evaluate(query, gallery, device="cpu")
-    print(f"mAP {100 * result.mAP:.4f}, Rank-1 {100 * result.rank(1):.2f}, {result.queries} queries")
+    rows = {"market": 1024, "msmt17": 1024, "million": 64}[name]
     sides = {
         "strongreid.evaluate": lambda: evaluate(query, gallery, device="cpu"),
         "product alone, torch linear": lambda: product_only(a, b, linear_product, rows),
-        "product alone, torch mm": lambda: product_only(a, b, torch_mm, rows),
-        "product alone, numpy": lambda: product_only(a, b, lambda q, g, out: np.matmul(q, g.T, out=out), rows),
     }
-    memory = peak_megabytes(sides["strongreid.evaluate"])
     if name == "market":
-        sides["straightforward"] = lambda: straightforward(query, gallery)
-        slow_map, slow_cmc = straightforward(query, gallery)
-        print(
-            f"straightforward: mAP differs by {abs(slow_map - result.mAP):.1e}, "
-            f"CMC by {np.abs(slow_cmc - result.cmc).max():.1e}"
-        )
-        print(f"straightforward: {peak_megabytes(sides['straightforward']):,.0f} MB above the inputs")
-    seconds = alternate(sides, runs)
-    middle = {side: sorted(taken)[len(taken) // 2] for side, taken in seconds.items()}
-    fastest = min((side for side in middle if side.startswith("product")), key=middle.__getitem__)
-    print(f"strongreid.evaluate: {memory:,.0f} MB above the inputs")
-    for side, taken in seconds.items():
-        print(line(side, taken))
-    print(f"evaluate / fastest product ({fastest}): {middle['strongreid.evaluate'] / middle[fastest]:.2f}")
-    if "straightforward" in middle:
-        print(f"straightforward / evaluate: {middle['straightforward'] / middle['strongreid.evaluate']:.1f}")
+        sides |= {
+            "product alone, torch mm": lambda: product_only(a, b, torch_mm, rows),
+            "product alone, numpy": lambda: product_only(a, b, numpy_matmul, rows),
+            "straightforward": lambda: straightforward(query, gallery),
+        }
+    measured = alternate(sides, runs)
+    ours = measured.pop("strongreid.evaluate")
+    print(f"mAP {100 * ours.value.mAP:.4f}, Rank-1 {100 * ours.value.rank(1):.2f}, {ours.value.queries} queries")
+    if slow := measured.pop("straightforward", None):
+        slow_map, slow_cmc = slow.value
+        apart = np.abs(slow_cmc - ours.value.cmc).max()
+        print(f"straightforward: mAP differs by {abs(slow_map - ours.value.mAP):.1e}, CMC by {apart:.1e}")
+        print(f"straightforward / evaluate: {slow.median / ours.median:.1f}")
+    fastest = min(measured, key=lambda side: measured[side].median)
+    print(f"evaluate / {fastest}: {ours.median / measured[fastest].median:.2f}")
 
 
 if __name__ == "__main__":

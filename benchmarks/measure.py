@@ -1,10 +1,11 @@
-"""What the benchmarks share: alternating timings, and peak memory as the operating system counts it."""
+"""What the benchmarks share: alternating runs, timed, with peak memory as the operating system counts it."""
 
 import gc
 import platform
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,31 +13,41 @@ import numpy as np
 import torch
 
 
-def alternate(sides: Mapping[str, Callable[[], Any]], runs: int) -> dict[str, list[float]]:
-    """Seconds of every side, in turn, `runs` times: what disturbs one side disturbs its neighbour."""
-    seconds: dict[str, list[float]] = {name: [] for name in sides}
+@dataclass
+class Side:
+    """The runs of one side."""
+
+    seconds: list[float] = field(default_factory=list)
+    megabytes: list[float] = field(default_factory=list)
+    """Most resident memory above what was there before the run."""
+    value: Any = None
+    """What the last run returned."""
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.seconds)
+
+
+def alternate(sides: Mapping[str, Callable[[], Any]], runs: int) -> dict[str, Side]:
+    """Run every side in turn, `runs` times: what disturbs one side disturbs its neighbour. Linux only (/proc)."""
+    measured = {name: Side() for name in sides}
     for _ in range(runs):
-        for name, side in sides.items():
+        for name, work in sides.items():
+            side = measured[name]
+            side.value = None
             gc.collect()
+            Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+            before = _kilobytes("VmRSS")
             began = time.perf_counter()
-            side()
-            seconds[name].append(time.perf_counter() - began)
-    return seconds
-
-
-def peak_megabytes(work: Callable[[], Any]) -> float:
-    """Most resident memory above what was there before, while `work` ran (Linux: /proc, reset by clear_refs)."""
-    gc.collect()
-    Path("/proc/self/clear_refs").write_text("5")
-    before = _kilobytes("VmRSS")
-    work()
-    return (_kilobytes("VmHWM") - before) / 1024
-
-
-def line(name: str, seconds: list[float], extra: str = "") -> str:
-    """A row of a table: median, and the range of the runs."""
-    middle = statistics.median(seconds)
-    return f"{name:<44} {middle:9.3f} s  ({min(seconds):.3f} to {max(seconds):.3f}, {len(seconds)} runs)  {extra}"
+            side.value = work()
+            side.seconds.append(time.perf_counter() - began)
+            side.megabytes.append((_kilobytes("VmHWM") - before) / 1024)
+    for name, side in measured.items():
+        print(
+            f"{name:<40} {side.median:9.2f} s  ({min(side.seconds):.2f} to {max(side.seconds):.2f}, {runs} runs)"
+            f"  {max(side.megabytes):8,.0f} MB above what was there"
+        )
+    return measured
 
 
 def machine() -> str:
@@ -49,6 +60,6 @@ def machine() -> str:
     )
 
 
-def _kilobytes(field: str) -> int:
+def _kilobytes(name: str) -> int:
     rows = Path("/proc/self/status").read_text().splitlines()
-    return next(int(row.split()[1]) for row in rows if row.startswith(f"{field}:"))
+    return next(int(row.split()[1]) for row in rows if row.startswith(f"{name}:"))

@@ -13,11 +13,13 @@ from strongreid import cli
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 SMALLER = {
-    "synthesize": ["--train_identities", "16", "--test_identities", "4", "--processes", "1", "--quiet"],
+    "synthesize": ["--train_identities", "16", "--test_identities", "12", "--processes", "1", "--quiet"],
     "inspect": [],
     "train": ["--optim.epochs", "1", "--run.threads", "1", "--quiet"],
     "evaluate": ["--quiet"],
     "extract": ["--quiet"],
+    "compare": ["--draws", "200"],
+    "calibrate": ["--quiet", "--fpr", "0.1"],
 }
 
 
@@ -33,7 +35,10 @@ def commands():
 def test_commands_and_snippets_run_one_after_the_other(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     ours = [shlex.split(line)[1:] for line in commands() if line.startswith("strongreid ")]
-    assert [words[0] for words in ours] == ["synthesize", "inspect", "train", "evaluate", "extract", "train"]
+    assert [words[0] for words in ours] == [
+        *("synthesize", "inspect", "train", "evaluate", "extract", "evaluate", "evaluate", "compare", "calibrate"),
+        "train",
+    ]
     for words in ours[:-1]:
         assert cli.main([*words, *SMALLER[words[0]]]) == 0, words
     for block in blocks("python"):

@@ -14,8 +14,10 @@ from strongreid.evaluation.hardware import fastest_product, free_memory
 
 Metric = Literal["cosine", "euclidean"]
 METRICS: tuple[Metric, ...] = get_args(Metric)
-BLOCK_BYTES = 64 << 20
+BLOCK_BYTES = 160 << 20
 """Most memory that a block of distances takes, while the machine has eight times as much free."""
+MOST_ROWS = 1024
+"""Most queries in a block: more make the product no faster."""
 
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
@@ -55,9 +57,9 @@ def check_comparable(query: Float32, gallery: Float32, metric: Metric) -> None:
 
 
 def block_rows(columns: int, cell_bytes: int = 4) -> int:
-    """Rows of `columns` cells that fit `BLOCK_BYTES`, or an eighth of the free memory if that is less; at least 1."""
+    """Rows of `columns` cells for one block: `MOST_ROWS`, or what fits the memory for it; at least 1."""
     room = min(BLOCK_BYTES, free_memory() // 8)
-    return max(1, room // (max(1, columns) * cell_bytes))
+    return min(MOST_ROWS, max(1, room // (max(1, columns) * cell_bytes)))
 
 
 def ordering_blocks(query: Float32, gallery: Float32, metric: Metric) -> Iterator[tuple[slice, Float32]]:

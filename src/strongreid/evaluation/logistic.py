@@ -10,7 +10,8 @@ from strongreid.errors import InputError
 from strongreid.evaluation.distances import Float64
 from strongreid.evaluation.pairs import PairDistances
 
-_MOST_STEPS, _MOST_HALVINGS = 200, 30
+_MOST_STEPS = 1000
+_LEAST_DAMPING, _MOST_DAMPING = 1e-12, 1e6  # shares of the curvature
 
 
 def fit_logistic(pairs: PairDistances) -> tuple[float, float]:
@@ -40,7 +41,9 @@ def fit_logistic(pairs: PairDistances) -> tuple[float, float]:
 
 
 def _minimum(design: Float64, weights: Float64, aims: Float64) -> Float64:
-    """The coefficients of the least cross-entropy, by Newton steps that are halved until they lead down.
+    """The coefficients of the least cross-entropy, by Newton steps with Levenberg's damping.
+
+    Without it steps run away where nearly all predictions are certain, and the curvature with them.
 
     Args:
         design: (p, k) regressors.
@@ -50,20 +53,22 @@ def _minimum(design: Float64, weights: Float64, aims: Float64) -> Float64:
     Returns:
         (p,), as near to the minimum as float64 shows it.
     """
-    found = np.zeros(len(design))
+    found, damping = np.zeros(len(design)), _LEAST_DAMPING
     loss = _loss(found @ design, weights, aims)
     for _ in range(_MOST_STEPS):
         predicted, other = logistic(found @ design), logistic(-found @ design)
+        gradient = design @ (weights * predicted - aims)
         curvature = (design * (weights * predicted * other)) @ design.T
-        step = np.linalg.solve(curvature, design @ (weights * predicted - aims))
-        for _ in range(_MOST_HALVINGS):
-            reached = _loss((found - step) @ design, weights, aims)
+        while damping <= _MOST_DAMPING:
+            damped = curvature + damping * np.trace(curvature) * np.eye(len(found))
+            tried = found - np.linalg.solve(damped, gradient)
+            reached = _loss(tried @ design, weights, aims)
             if reached < loss:
                 break
-            step = step / 2
-        else:
+            damping *= 10
+        else:  # no step leads down
             break
-        found, loss = found - step, reached
+        found, loss, damping = tried, reached, max(damping / 100, _LEAST_DAMPING)
     return found
 
 

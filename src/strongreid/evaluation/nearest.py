@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
 from strongreid.evaluation.distances import (
     Float32,
     Int64,
-    block_rows,
     key_index,
     order_keys,
     smallest_keys,
     squared_norms,
 )
-from strongreid.evaluation.hardware import accelerator, fastest_product
+from strongreid.evaluation.hardware import accelerator, fastest_product, free_memory
 
 Keys = npt.NDArray[np.uint64]
 _TILE = 2048  # rows and columns of a tile: 16 MB of values
@@ -47,7 +48,7 @@ def nearest_neighbours(features: Float32, count: int, *, device: str = "auto") -
     multiply = fastest_product(total * features.size)
     best = np.full((total, count), _NONE, dtype=np.uint64)
     farthest = np.full(total, -np.inf, dtype=np.float32)  # of |other|^2 - 2 x.other
-    tile = max(1, min(_TILE, total, block_rows(_TILE)))
+    tile = max(1, min(_TILE, total, math.isqrt(free_memory() // 32)))
     buffer = np.empty(tile * tile, dtype=np.float32)
     for top in range(0, total, tile):
         rows = slice(top, min(top + tile, total))
