@@ -77,3 +77,12 @@ def test_the_command_line_flips(folder, market, tmp_path, capsys):
     assert table.model == extract.fingerprint
     out = capsys.readouterr().out
     assert json.loads(out[out.index("{") :])["model"] == extract.fingerprint
+
+
+def test_f_t_and_f_i_only_compare_with_their_like(folder, market):
+    own, other = Extractor(folder, device="cpu"), Extractor(folder, device="cpu", feature="f_t")
+    assert Extractor(folder, device="cpu", feature=own.spec.feature).fingerprint == own.fingerprint
+    assert other.fingerprint == f"{own.fingerprint}+f_t"
+    dataset = read_dataset("market1501", market)
+    with pytest.raises(InputError, match="different models"):
+        evaluate(own.table(dataset.query), other.table(dataset.gallery))

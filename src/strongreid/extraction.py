@@ -55,7 +55,8 @@ class Extractor:
             model: a folder written by training (`runs/x/best`), or what `load_model` returned.
             device: as in `place`.
             precision: float32 by default; bf16 moves mAP by about 0.001.
-            feature: "f_i" or "f_t"; None takes what the model was evaluated with.
+            feature: "f_i" or "f_t"; None takes what the model was evaluated with. The other one's fingerprint ends in
+                its name, since the two can't be compared.
             batch: pictures per forward pass.
             flip: average each feature with that of the mirrored picture, at twice the time; the paper does not.
                 Such features only compare with their like: the fingerprint ends in "+flip".
@@ -67,8 +68,9 @@ class Extractor:
             raise InputError(f"batch is {batch}: it must be at least 1.")
         loaded = model if isinstance(model, LoadedModel) else load_model(model)
         self.spec, self.batch, self.flip = loaded.spec, batch, flip
-        self.fingerprint = loaded.fingerprint + ("+flip" if flip else "")
         self.feature: FeatureName = feature or loaded.spec.feature
+        other = f"+{self.feature}" if self.feature != loaded.spec.feature else ""
+        self.fingerprint = loaded.fingerprint + other + ("+flip" if flip else "")
         self.placement = place(device, precision)
         self.model = self.placement.prepare(loaded.model)
 

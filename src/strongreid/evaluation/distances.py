@@ -125,6 +125,14 @@ def distances_of(values: Float32, query: Float32, metric: Metric) -> Float32:
     return np.sqrt(far) if metric == "euclidean" else far
 
 
+def into_distances(values: Float32, offsets: Float32, metric: Metric) -> None:
+    """Turn a (b, g) block of `ordering_blocks` into distances, in place; `offsets` are its rows' `row_offsets`."""
+    values += offsets[:, None]
+    np.maximum(values, 0, out=values)
+    if metric == "euclidean":
+        np.sqrt(values, out=values)
+
+
 def order_keys(values: Float32, index: Int64 | None = None) -> npt.NDArray[np.uint64]:
     """Distinct integers in the order of `values` along the last axis, equal values by their index.
 

@@ -65,7 +65,8 @@ def draw_roc(pairs: Mapping[str, PairDistances], path: str | Path) -> None:
     """True positive rate by false positive rate of pairs, on a logarithmic axis, as one PNG.
 
     Raises:
-        InputError: there are no results, or the file can't be written.
+        InputError: there are no results, one lacks pairs of the same or of different identities, or the file can't be
+            written.
     """
     _check_some(pairs)
     figure, axes = _new("false positive rate: different people taken for one", "true positive rate, %")

@@ -18,9 +18,17 @@ import numpy.typing as npt
 from strongreid.data.records import DISTRACTOR
 from strongreid.errors import InputError
 from strongreid.evaluation.checks import check_tables
-from strongreid.evaluation.distances import Float32, Float64, Int64, Metric, ordering_blocks, row_offsets
+from strongreid.evaluation.distances import (
+    Float32,
+    Float64,
+    Int64,
+    Metric,
+    into_distances,
+    ordering_blocks,
+    row_offsets,
+)
 from strongreid.evaluation.matching import LeaveOut, Matching
-from strongreid.evaluation.pairs import FPRS, PairDistances, into_distances
+from strongreid.evaluation.pairs import FPRS, PairDistances
 from strongreid.evaluation.spread import Spread
 from strongreid.features import FeatureTable
 

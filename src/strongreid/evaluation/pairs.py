@@ -22,6 +22,7 @@ from strongreid.evaluation.distances import (
     Float64,
     Int64,
     Metric,
+    into_distances,
     ordering_blocks,
     row_offsets,
     squared_norms,
@@ -268,14 +269,6 @@ def pairs_needed(fpr: float) -> int:
     if not 0 < fpr <= 1:
         raise InputError(f"a false positive rate to aim at is above 0 and at most 1, such as 0.001; got {fpr}.")
     return math.ceil(1 / fpr * (1 - _SLACK))
-
-
-def into_distances(values: Float32, offsets: Float32, metric: Metric) -> None:
-    """Turn a (b, g) block of `ordering_blocks` into distances, in place; `offsets` are its rows' `row_offsets`."""
-    values += offsets[:, None]
-    np.maximum(values, 0, out=values)
-    if metric == "euclidean":
-        np.sqrt(values, out=values)
 
 
 def _upper(query: Float32, gallery: Float32, metric: Metric) -> float:

@@ -16,6 +16,7 @@ from strongreid.evaluation.distances import (
     Int64,
     Metric,
     block_rows,
+    into_distances,
     normalise,
     ordering_blocks,
     row_offsets,
@@ -109,10 +110,7 @@ def set_distances(
     offsets = row_offsets(features, metric)
     nearest = np.empty((0, len(gallery)), dtype=np.float32)  # (t, g): from gallery pictures to our tracks
     for rows, distances in ordering_blocks(features, gallery.features[theirs.order], metric):
-        distances += offsets[rows, None]
-        np.maximum(distances, 0, out=distances)
-        if metric == "euclidean":
-            np.sqrt(distances, out=distances)
+        into_distances(distances, offsets[rows], metric)
         tracks, cuts = ours.within(rows)
         if kind == "min":
             least = np.minimum.reduceat(np.minimum.reduceat(distances, theirs.starts, axis=1), cuts, axis=0)
