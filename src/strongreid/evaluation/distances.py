@@ -148,7 +148,7 @@ def order_keys(values: Float32, index: Int64 | None = None) -> npt.NDArray[np.ui
     bits ^= (bits.view(np.int32) >> 31).view(np.uint32) | np.uint32(0x80000000)
     keys = bits.astype(np.uint64)
     keys <<= np.uint64(32)
-    keys |= np.arange(values.shape[-1], dtype=np.uint64) if index is None else index.astype(np.uint64)
+    keys |= np.arange(values.shape[-1], dtype=np.uint64) if index is None else index.view(np.uint64)
     return keys
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -38,11 +39,12 @@ def free_memory() -> int:
 def fastest_product(multiplications: float = 0) -> Product:
     """The float32 product to use for this much work.
 
-    oneDNN's, which torch's `linear` reaches, beats numpy's BLAS by a quarter to a half on the x86 machines
-    measured (`benchmarks/evaluation.py` prints both). So torch's is taken where torch is loaded anyhow or the
-    work is large; the choice never depends on a timing, so that a run can be repeated to the last bit.
+    On CPUs with AVX-512, oneDNN's product, which torch reaches through `linear`, beats numpy's BLAS by half; on those
+    without, numpy's is the faster (`benchmarks/evaluation.py` prints both). So torch's is taken where the CPU has
+    AVX-512 and torch is loaded anyhow or the work is large. The choice never depends on a timing, so that a run can
+    be repeated to the last bit.
     """
-    if _torch_is_loaded() or (multiplications > WORTH_AN_IMPORT and find_spec("torch") is not None):
+    if _has_avx512() and (_torch_is_loaded() or (multiplications > WORTH_AN_IMPORT and find_spec("torch"))):
         from strongreid.evaluation.on_device import linear_product
 
         return linear_product
@@ -65,6 +67,15 @@ def accelerator(device: str) -> str | None:
     from strongreid.evaluation.on_device import usable_device
 
     return usable_device(device)
+
+
+@cache
+def _has_avx512() -> bool:
+    """Whether Linux lists it; elsewhere numpy's product is taken."""
+    try:
+        return " avx512f " in f"{Path('/proc/cpuinfo').read_text()} ".replace("\n", " ")
+    except OSError:
+        return False
 
 
 def _torch_is_loaded() -> bool:

@@ -214,10 +214,12 @@ def _match_ranks(values: Float32, matches: Int64, left_out: Int64) -> Int64:
     Only what is no farther than the last match is sorted: O(g + k log k) for a last match at rank k.
     """
     values[left_out] = np.nan  # never nearer than anything
-    targets = values[matches]
-    near = np.flatnonzero(values <= targets.max())
-    keys = np.sort(order_keys(values[near], near))
-    ranks: Int64 = np.searchsorted(keys, np.sort(order_keys(targets, matches))).astype(np.int64) + 1
+    near = np.flatnonzero(values <= values[matches].max())
+    keys = order_keys(values[near], near)
+    targets = keys[np.searchsorted(near, matches)]
+    keys.sort()
+    targets.sort()
+    ranks: Int64 = np.searchsorted(keys, targets).astype(np.int64) + 1
     return ranks
 
 
@@ -243,14 +245,17 @@ def _ranks_on_device(
 
 def _collect(found: list[tuple[int, Int64]], query: FeatureTable) -> Ranking:
     """The measures of each query from the ranks of its matches."""
-    precisions = [float(np.mean(np.arange(1, len(ranks) + 1) / ranks)) for _, ranks in found]
-    penalties = [len(ranks) / int(ranks[-1]) for _, ranks in found]
     rows = np.array([row for row, _ in found], dtype=np.int64)
+    counts = np.array([len(ranks) for _, ranks in found], dtype=np.int64)
+    starts = np.cumsum(counts) - counts
+    flat = np.concatenate([ranks for _, ranks in found]) if found else rows
+    place = np.arange(len(flat)) - np.repeat(starts, counts) + 1  # of a match among its query's, from 1
+    precisions = np.add.reduceat(place / flat, starts) / counts if found else np.empty(0)
     return Ranking(
         query=rows,
-        average_precision=np.array(precisions, dtype=np.float64),
-        inverse_negative_penalty=np.array(penalties, dtype=np.float64),
-        first_match_rank=np.array([ranks[0] for _, ranks in found], dtype=np.int64),
+        average_precision=precisions,
+        inverse_negative_penalty=counts / flat[starts + counts - 1],
+        first_match_rank=flat[starts],
         identities=query.identities[rows],
         cameras=query.cameras[rows],
         paths=tuple(query.paths[row] for row in rows.tolist()),
