@@ -50,11 +50,8 @@ def alternate(
             side.seconds.append(time.perf_counter() - began)
             side.megabytes.append((_kilobytes("VmHWM") - before) / 1024)
     for name, side in measured.items():
-        print(
-            f"{name:<40} {side.median:9.2f} s  ({min(side.seconds):.2f} to {max(side.seconds):.2f}, {len(side.seconds)} runs)"
-            f"  {max(side.megabytes):8,.0f} MB above what was there",
-            flush=True,
-        )
+        spread = f"{min(side.seconds):.2f} to {max(side.seconds):.2f}, {len(side.seconds)} runs"
+        print(f"{name:<40} {side.median:9.2f} s  ({spread})  {max(side.megabytes):8,.0f} MB above what was there")
     return measured
 
 
