@@ -111,11 +111,11 @@ def main(name: str = "market", runs: int = 5, slow_runs: int = 5) -> None:
     sides = {
         "strongreid.evaluate": lambda: evaluate(query, gallery, device="cpu"),
         "product alone, torch linear": lambda: product_only(a, b, linear_product, rows),
+        "product alone, numpy": lambda: product_only(a, b, numpy_matmul, rows),
     }
     if name == "market":
         sides |= {
             "product alone, torch mm": lambda: product_only(a, b, torch_mm, rows),
-            "product alone, numpy": lambda: product_only(a, b, numpy_matmul, rows),
             "straightforward": lambda: straightforward(query, gallery),
         }
     evaluate(query.select(np.arange(8)), gallery, device="cpu")  # libraries start their threads and pools

@@ -36,6 +36,15 @@ def test_tiles_fit_together(tile, monkeypatch):
     np.testing.assert_array_equal(largest, expected_largest)
 
 
+@pytest.mark.parametrize("first", [1, 30, 89])
+def test_the_products_of_the_first_and_the_rest_are_kept(first, monkeypatch):
+    monkeypatch.setattr(nearest, "_TILE", 16)
+    features = np.random.default_rng(0).integers(-3, 4, (90, 4)).astype(np.float32)
+    kept = np.full((first, 90 - first), np.nan, dtype=np.float32)
+    nearest_neighbours(features, 3, first_to_rest=kept)
+    np.testing.assert_array_equal(kept, -2 * features[:first] @ features[first:].T)
+
+
 def test_the_matrix_is_never_whole(monkeypatch):
     monkeypatch.setattr(nearest, "_TILE", 100)
     features = np.random.default_rng(0).normal(size=(2000, 8)).astype(np.float32)

@@ -75,6 +75,14 @@ def test_pieces_of_a_large_set_fit_together(tables, monkeypatch):
     np.testing.assert_allclose(distances, slow_k_reciprocal(query, gallery, 10, 4, 0.3), atol=1e-4)
 
 
+def test_little_memory_changes_nothing(tables, monkeypatch):
+    query, gallery = (normalise(t.features)[:150] for t in tables)
+    kept = k_reciprocal(query, gallery)
+    monkeypatch.setattr(reranking, "_room_for", lambda *_: None)
+    np.testing.assert_allclose(k_reciprocal(query, gallery), kept, atol=1e-6)
+    np.testing.assert_allclose(k_reciprocal(query, gallery, device="cpu:0"), kept, atol=1e-6)
+
+
 def test_agrees_with_the_released_code(golden, tables):
     query, gallery = tables[0].select(np.arange(60)), tables[1].select(np.arange(500))
     features = normalise(query.features), normalise(gallery.features)

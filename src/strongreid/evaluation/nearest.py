@@ -22,7 +22,9 @@ _TILE = 2048  # rows and columns of a tile: 16 MB of values
 _NONE = np.uint64(0xFFFFFFFFFFFFFFFF)  # after every key
 
 
-def nearest_neighbours(features: Float32, count: int, *, device: str = "auto") -> tuple[Int64, Float32]:
+def nearest_neighbours(
+    features: Float32, count: int, *, device: str = "auto", first_to_rest: Float32 | None = None
+) -> tuple[Int64, Float32]:
     """The nearest rows of every row by Euclidean distance, itself among them, and its largest squared distance.
 
     The distances of rows to columns are also those of columns to rows, so only the tiles on and above the
@@ -31,7 +33,9 @@ def nearest_neighbours(features: Float32, count: int, *, device: str = "auto") -
     Args:
         features: (n, d).
         count: neighbours, at most n are found.
-        device: as in `rank_features`.
+        device: as in `rank_features`; with `first_to_rest` the CPU.
+        first_to_rest: (q, n - q) array to be filled with -2 x.y of the first q rows and the others, which pass
+            by anyhow.
 
     Returns:
         (n, count) int64 rows, nearest first, equal distances by row; (n,) float32, 1 where all rows are equal.
@@ -41,7 +45,7 @@ def nearest_neighbours(features: Float32, count: int, *, device: str = "auto") -
     """
     count = min(count, len(features))
     norms = squared_norms(features)
-    target = accelerator(device)
+    target = None if first_to_rest is not None else accelerator(device)
     if target is not None:
         return _on_device(features, norms, count, target)
     total = len(features)
@@ -49,20 +53,32 @@ def nearest_neighbours(features: Float32, count: int, *, device: str = "auto") -
     best = np.full((total, count), _NONE, dtype=np.uint64)
     farthest = np.full(total, -np.inf, dtype=np.float32)  # of |other|^2 - 2 x.other
     tile = max(1, min(_TILE, total, math.isqrt(free_memory() // 32)))
-    buffer = np.empty(tile * tile, dtype=np.float32)
+    buffers = np.empty((2, tile * tile), dtype=np.float32)
     for top in range(0, total, tile):
         rows = slice(top, min(top + tile, total))
         doubled = -2 * features[rows]
         for left in range(top, total, tile):
             columns = slice(left, min(left + tile, total))
-            shape = (rows.stop - top, columns.stop - left)
-            products = buffer[: shape[0] * shape[1]].reshape(shape)
+            high, wide = rows.stop - top, columns.stop - left
+            products, values = (buffer[: high * wide].reshape(high, wide) for buffer in buffers)
             multiply(doubled, features[columns], products)
-            _take(best, farthest, rows, left, products + norms[columns])
+            if first_to_rest is not None:
+                _keep(first_to_rest, products, top, left)
+            _take(best, farthest, rows, left, np.add(products, norms[columns], out=values))
             if left > top:
-                _take(best, farthest, columns, top, np.add(products.T, norms[rows], order="C"))
+                turned = buffers[1, : high * wide].reshape(wide, high)
+                _take(best, farthest, columns, top, np.add(products.T, norms[rows], out=turned))
     squared = np.maximum(farthest + norms, 0)
     return key_index(best), np.where(squared > 0, squared, 1).astype(np.float32)
+
+
+def _keep(first_to_rest: Float32, products: Float32, top: int, left: int) -> None:
+    """Copy what a tile has of the first rows and the other columns."""
+    first = len(first_to_rest)
+    high, skipped = min(len(products), first - top), max(0, first - left)
+    if high > 0 and skipped < products.shape[1]:
+        start = left + skipped - first
+        first_to_rest[top : top + high, start : start + products.shape[1] - skipped] = products[:high, skipped:]
 
 
 def _take(best: Keys, farthest: Float32, rows: slice, left: int, values: Float32) -> None:
@@ -74,7 +90,8 @@ def _take(best: Keys, farthest: Float32, rows: slice, left: int, values: Float32
         index = np.arange(left, left + values.shape[1])
         own[:] = smallest_keys(np.concatenate([own, order_keys(values, index)], axis=1), count)
         return
-    near_rows, near_columns = np.nonzero(values <= _key_values(own[:, -1])[:, None])
+    near = np.flatnonzero(values <= _key_values(own[:, -1])[:, None])  # five times faster than nonzero of two axes
+    near_rows, near_columns = np.divmod(near, values.shape[1])
     if not near_rows.size:
         return
     keys = order_keys(values[near_rows, near_columns], near_columns + left)

@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from strongreid.errors import InputError
-from strongreid.evaluation.distances import Float32, Int64, ordering_blocks, row_offsets
+from strongreid.evaluation.distances import Float32, Int64, block_rows, ordering_blocks, row_offsets, squared_norms
+from strongreid.evaluation.hardware import accelerator, free_memory
 from strongreid.evaluation.nearest import nearest_neighbours
 
 Bool = npt.NDArray[np.bool_]
@@ -72,19 +73,39 @@ def k_reciprocal_blocks(
     """
     _check(query, gallery, k1, k2, lam)
     features = np.concatenate([query, gallery]).astype(np.float32, copy=False)
-    neighbours, largest = nearest_neighbours(features, max(k1 + 1, k2), device=device)
+    original = _room_for(len(query), len(gallery)) if accelerator(device) is None else None
+    neighbours, largest = nearest_neighbours(features, max(k1 + 1, k2), device=device, first_to_rest=original)
     weights = _weights(_mutual_sets(neighbours[:, : k1 + 1], round(k1 / 2) + 1), features, largest)
     if k2 > 1:
         weights = _average(weights, neighbours[:, :k2])
     holders = _by_column(weights, len(query))
     offsets = row_offsets(features[: len(query)], "euclidean")
-    for rows, values in ordering_blocks(features[: len(query)], features[len(query) :], "euclidean"):
+    for rows, values in _original_blocks(original, features[: len(query)], features[len(query) :]):
         values += offsets[rows, None]
         np.maximum(values, 0, out=values)
         values *= (np.float32(lam) / largest[rows])[:, None]
         for number, row in enumerate(range(rows.start, rows.stop)):
             values[number] += np.float32(1 - lam) * _jaccard(weights, row, holders, len(gallery))
         yield rows, values
+
+
+def _room_for(queries: int, size: int) -> Float32 | None:
+    """A (q, g) array for the original distances if it takes at most an eighth of the free memory."""
+    fits = queries * size * 4 <= free_memory() // 8
+    return np.empty((queries, size), dtype=np.float32) if fits else None
+
+
+def _original_blocks(original: Float32 | None, query: Float32, gallery: Float32) -> Iterator[tuple[slice, Float32]]:
+    """Blocks of |g|^2 - 2 q.g: from the kept products -2 q.g, in place, or computed again."""
+    if original is None:
+        yield from ordering_blocks(query, gallery, "euclidean")
+        return
+    norms = squared_norms(gallery)
+    step = block_rows(len(gallery))
+    for start in range(0, len(query), step):
+        rows = slice(start, min(start + step, len(query)))
+        original[rows] += norms
+        yield rows, original[rows]
 
 
 def _check(query: Float32, gallery: Float32, k1: int, k2: int, lam: float) -> None:
