@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import numpy.typing as npt
@@ -53,21 +54,26 @@ def nearest_neighbours(
     best = np.full((total, count), _NONE, dtype=np.uint64)
     farthest = np.full(total, -np.inf, dtype=np.float32)  # of |other|^2 - 2 x.other
     tile = max(1, min(_TILE, total, math.isqrt(free_memory() // 32)))
-    buffers = np.empty((2, tile * tile), dtype=np.float32)
-    for top in range(0, total, tile):
-        rows = slice(top, min(top + tile, total))
-        doubled = -2 * features[rows]
-        for left in range(top, total, tile):
-            columns = slice(left, min(left + tile, total))
-            high, wide = rows.stop - top, columns.stop - left
-            products, values = (buffer[: high * wide].reshape(high, wide) for buffer in buffers)
-            multiply(doubled, features[columns], products)
-            if first_to_rest is not None:
-                _keep(first_to_rest, products, top, left)
-            _take(best, farthest, rows, left, np.add(products, norms[columns], out=values))
-            if left > top:
-                turned = buffers[1, : high * wide].reshape(wide, high)
-                _take(best, farthest, columns, top, np.add(products.T, norms[rows], out=turned))
+    buffers = np.empty((3, tile * tile), dtype=np.float32)
+    with ThreadPoolExecutor(max_workers=1) as other:  # a tile is read in both directions at once
+        for top in range(0, total, tile):
+            rows = slice(top, min(top + tile, total))
+            doubled = -2 * features[rows]
+            for left in range(top, total, tile):
+                columns = slice(left, min(left + tile, total))
+                shape = (rows.stop - top, columns.stop - left)
+                products, values, turned = (buffer[: shape[0] * shape[1]] for buffer in buffers)
+                products = products.reshape(shape)
+                multiply(doubled, features[columns], products)
+                if first_to_rest is not None:
+                    _keep(first_to_rest, products, top, left)
+                back = None
+                if left > top:
+                    sums = turned.reshape(shape[::-1])
+                    back = other.submit(_take, best, farthest, columns, top, products.T, norms[rows], sums)
+                _take(best, farthest, rows, left, products, norms[columns], values.reshape(shape))
+                if back is not None:
+                    back.result()
     squared = np.maximum(farthest + norms, 0)
     return key_index(best), np.where(squared > 0, squared, 1).astype(np.float32)
 
@@ -81,8 +87,11 @@ def _keep(first_to_rest: Float32, products: Float32, top: int, left: int) -> Non
         first_to_rest[top : top + high, start : start + products.shape[1] - skipped] = products[:high, skipped:]
 
 
-def _take(best: Keys, farthest: Float32, rows: slice, left: int, values: Float32) -> None:
-    """Merge a tile of values, whose columns begin at `left`, into the best keys of its rows."""
+def _take(
+    best: Keys, farthest: Float32, rows: slice, left: int, products: Float32, norms: Float32, values: Float32
+) -> None:
+    """Merge a tile of products, whose columns begin at `left`, into the best keys of its rows; `values` is room."""
+    np.add(products, norms, out=values)
     np.maximum(farthest[rows], values.max(axis=1), out=farthest[rows])
     own = best[rows]
     count = own.shape[1]

@@ -9,6 +9,7 @@ n * (k1 + k2 * k1 * 3) numbers, never n * n, and the result comes in blocks of r
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -162,11 +163,16 @@ def _weights(pairs: Int64, features: Float32, largest: Float32) -> _SparseRows:
     total, dim = features.shape
     rows, columns = np.divmod(pairs, total)
     distances = np.empty(len(pairs), dtype=np.float64)
-    step = max(1, 4_000_000 // dim)
-    for start in range(0, len(pairs), step):
+    step = max(1, 1_000_000 // dim)
+
+    def measure(start: int) -> None:
         part = slice(start, start + step)
-        apart = features[rows[part]] - features[columns[part]]
+        apart = features[rows[part]]
+        apart -= features[columns[part]]
         distances[part] = np.einsum("ij,ij->i", apart, apart)
+
+    with ThreadPoolExecutor(max_workers=2) as workers:  # waiting for memory, not computing
+        list(workers.map(measure, range(0, len(pairs), step)))  # raises what a worker raised
     weights = np.exp(-distances / largest[rows])
     sums = np.bincount(rows, weights, minlength=total)
     return _SparseRows(_starts(rows, total), columns, (weights / sums[rows]).astype(np.float32))
