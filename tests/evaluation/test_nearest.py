@@ -27,8 +27,10 @@ def test_agrees_with_a_stable_sort_of_all_distances(seed, rows, count, device):
 
 
 @pytest.mark.parametrize("tile", [7, 16, 100])
-def test_tiles_fit_together(tile, monkeypatch):
+@pytest.mark.parametrize("strip", [1, 600, 1 << 20])
+def test_tiles_fit_together(tile, strip, monkeypatch):
     monkeypatch.setattr(nearest, "_TILE", tile)
+    monkeypatch.setattr(nearest, "_STRIP_CELLS", strip)
     features = np.random.default_rng(0).integers(-3, 4, (90, 4)).astype(np.float32)
     found, largest = nearest_neighbours(features, 12)
     expected, expected_largest = slow(features, 12)
@@ -47,6 +49,7 @@ def test_the_products_of_the_first_and_the_rest_are_kept(first, monkeypatch):
 
 def test_the_matrix_is_never_whole(monkeypatch):
     monkeypatch.setattr(nearest, "_TILE", 100)
+    monkeypatch.setattr(nearest, "_STRIP_CELLS", 1 << 16)
     features = np.random.default_rng(0).normal(size=(2000, 8)).astype(np.float32)
     tracemalloc.start()
     nearest_neighbours(features, 5)

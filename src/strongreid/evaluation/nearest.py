@@ -20,6 +20,7 @@ from strongreid.evaluation.hardware import accelerator, fastest_product, free_me
 
 Keys = npt.NDArray[np.uint64]
 _TILE = 1000  # rows and columns of a tile: 4 MB of values stay in a cache
+_STRIP_CELLS = 32 << 20  # products held at a time: 128 MB
 _NONE = np.uint64(0xFFFFFFFFFFFFFFFF)  # after every key
 
 
@@ -54,7 +55,9 @@ def nearest_neighbours(
     best = np.full((total, count), _NONE, dtype=np.uint64)
     farthest = np.full(total, -np.inf, dtype=np.float32)  # of |other|^2 - 2 x.other
     tile = max(1, min(_TILE, total, math.isqrt(free_memory() // 32)))
-    buffers = np.empty((3, tile * tile), dtype=np.float32)
+    strip = tile * max(1, min(-(-total // tile), _STRIP_CELLS // (tile * tile)))  # columns multiplied at once
+    products = np.empty((tile, min(strip, total)), dtype=np.float32)
+    buffers = np.empty((2, tile * tile), dtype=np.float32)
     with ThreadPoolExecutor(max_workers=1) as other:  # a tile is read in both directions at once
         for top in range(0, total, tile):
             rows = slice(top, min(top + tile, total))
@@ -62,16 +65,19 @@ def nearest_neighbours(
             for left in range(top, total, tile):
                 columns = slice(left, min(left + tile, total))
                 shape = (rows.stop - top, columns.stop - left)
-                products, values, turned = (buffer[: shape[0] * shape[1]] for buffer in buffers)
-                products = products.reshape(shape)
-                multiply(doubled, features[columns], products)
+                offset = (left - top) % strip
+                if offset == 0:  # few large products are faster than many small ones
+                    wide = features[left : left + strip]
+                    multiply(doubled, wide, products[: shape[0], : len(wide)])
+                own = products[: shape[0], offset : offset + shape[1]]
+                values, turned = (buffer[: shape[0] * shape[1]] for buffer in buffers)
                 if first_to_rest is not None:
-                    _keep(first_to_rest, products, top, left)
+                    _keep(first_to_rest, own, top, left)
                 back = None
                 if left > top:
                     sums = turned.reshape(shape[::-1])
-                    back = other.submit(_take, best, farthest, columns, top, products.T, norms[rows], sums)
-                _take(best, farthest, rows, left, products, norms[columns], values.reshape(shape))
+                    back = other.submit(_take, best, farthest, columns, top, own.T, norms[rows], sums)
+                _take(best, farthest, rows, left, own, norms[columns], values.reshape(shape))
                 if back is not None:
                     back.result()
     squared = np.maximum(farthest + norms, 0)
