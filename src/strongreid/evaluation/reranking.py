@@ -67,7 +67,8 @@ def k_reciprocal_blocks(
 ) -> Iterator[tuple[slice, Float32]]:
     """The rows of `k_reciprocal` in blocks, so that (q, g) need not fit the memory; `rank_distances` takes them.
 
-    All blocks lie in one buffer: use one before asking for the next.
+    Use a block, or change it, before asking for the next. The (q, g) products are kept between the two passes where
+    they take at most an eighth of the free memory.
 
     Raises:
         InputError: as `k_reciprocal`.
