@@ -1,10 +1,11 @@
-"""The training step against the straightforward one.
+"""The training step against the straightforward one, with equal losses.
 
-    python benchmarks/train_step.py [BACKBONE] [HEIGHT] [WIDTH]
+    python benchmarks/train_step.py [BACKBONE HEIGHT WIDTH [STEPS [float32|bf16|auto]]]
 
 Straightforward is eager float32 in contiguous memory, one Adam group a parameter, center loss over the whole
-distance matrix, pictures handed over ready. Both sides alternate in one run on the same batch; printed are medians,
-spread, and pictures a second. Ours includes the batched augmentation of uint8 pictures.
+distance matrix, pictures handed over ready. Both sides start from the same weights and take the same batches in turn;
+printed are medians without the first two steps, spread, pictures a second, how far the losses are apart, and the
+share of the measured convolution rate. Ours includes the batched augmentation of uint8 pictures.
 """
 
 import statistics
@@ -15,14 +16,16 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from strongreid.data.batches import Batches
 from strongreid.losses import BagOfTricksLoss, batch_hard_triplet, identity_loss
-from strongreid.model.hardware import place
+from strongreid.model.hardware import Placement, measured_peak, place
 from strongreid.model.network import ReIDModel
 from strongreid.training.optimizers import create_optimizers
 
-IDENTITIES, PICTURES, RUNS, WARM = 751, 3004, 7, 2
+IDENTITIES, PICTURES, WARM = 751, 3004, 2
+Step = Callable[[torch.Tensor, torch.Tensor], float]
 
 
 class FullMatrixCenterLoss(nn.Module):
@@ -36,14 +39,15 @@ class FullMatrixCenterLoss(nn.Module):
         return (squared * mine).clamp(1e-12, 1e12).sum() / len(labels)
 
 
-def straightforward(backbone: str) -> Callable[[torch.Tensor, torch.Tensor], None]:
-    model = ReIDModel(backbone, IDENTITIES, pretrained=False).train()
+def straightforward(model: ReIDModel, centers: torch.Tensor) -> Step:
     center = FullMatrixCenterLoss(model.dim)
+    center.centers.data = centers.clone()
     trained = [p for p in model.parameters() if p.requires_grad]
     groups = [{"params": [p], "lr": 3.5e-4, "weight_decay": 5e-4} for p in trained]
     optimizers = [torch.optim.Adam(groups), torch.optim.SGD(center.parameters(), lr=0.5)]
 
-    def step(images: torch.Tensor, labels: torch.Tensor) -> None:
+    def step(images: torch.Tensor, labels: torch.Tensor) -> float:
+        images = images.contiguous(memory_format=torch.contiguous_format)
         output = model(images)
         loss = identity_loss(output.logits, labels) + batch_hard_triplet(output.pooled, labels)
         loss = loss + 0.0005 * center(output.pooled, labels)
@@ -53,25 +57,27 @@ def straightforward(backbone: str) -> Callable[[torch.Tensor, torch.Tensor], Non
         center.centers.grad *= 1 / 0.0005
         for optimizer in optimizers:
             optimizer.step()
-        loss.item()
+        return loss.item()
 
     return step
 
 
-def ours(backbone: str) -> Callable[[torch.Tensor, torch.Tensor], None]:
-    placement = place("cpu")
-    model = placement.prepare(ReIDModel(backbone, IDENTITIES, pretrained=False)).train()
+def ours(model: ReIDModel, centers: torch.Tensor, placement: Placement) -> Step:
+    model = placement.prepare(model)
     criterion = BagOfTricksLoss(IDENTITIES, model.dim)
+    criterion.center.centers.data = centers.clone()
     optimizers = create_optimizers(model, criterion, lr=3.5e-4, weight_decay=5e-4, center_lr=0.5)
 
-    def step(images: torch.Tensor, labels: torch.Tensor) -> None:
+    def step(images: torch.Tensor, labels: torch.Tensor) -> float:
         with placement.autocast():
             terms = criterion(model(images), labels)
+        loss = torch.stack(list(terms.values())).sum()
         for optimizer in optimizers:
             optimizer.zero_grad(set_to_none=True)
-        torch.stack(list(terms.values())).sum().backward()
+        loss.backward()
         for optimizer in optimizers:
             optimizer.step()
+        return loss.item()
 
     return step
 
@@ -79,26 +85,42 @@ def ours(backbone: str) -> Callable[[torch.Tensor, torch.Tensor], None]:
 def main() -> None:
     backbone = sys.argv[1] if len(sys.argv) > 1 else "resnet18"
     height, width = (int(value) for value in (sys.argv[2:4] if len(sys.argv) > 3 else (128, 64)))
+    steps = int(sys.argv[4]) if len(sys.argv) > 4 else 20
+    placement = place("cpu", sys.argv[5] if len(sys.argv) > 5 else "auto")
     pictures = np.random.default_rng(0).integers(0, 256, (PICTURES, height, width, 3), dtype=np.uint8)
     batches = Batches(pictures, np.arange(PICTURES) % IDENTITIES).epoch(0)
-    steps = {"straightforward": straightforward(backbone), "ours": ours(backbone)}
-    times: dict[str, list[float]] = {name: [] for name in steps}
-    for _ in range(WARM + RUNS):
+    models = [ReIDModel(backbone, IDENTITIES, pretrained=False).train() for _ in range(2)]
+    models[1].load_state_dict(models[0].state_dict())
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        ReIDModel(backbone, IDENTITIES, pretrained=False).eval()(torch.zeros(1, 3, height, width))
+    operations = 3 * counter.get_total_flops()  # forward once, backward twice as much
+    centers = torch.randn(IDENTITIES, models[0].dim)
+    sides = {"straightforward": straightforward(models[0], centers), "ours": ours(models[1], centers, placement)}
+    times: dict[str, list[float]] = {name: [] for name in sides}
+    losses: dict[str, list[float]] = {name: [] for name in sides}
+    peaks = []
+    for _ in range(steps):
         started = time.perf_counter()
         images, labels = next(batches)
         augmenting = time.perf_counter() - started
-        for name, step in steps.items():
-            ready = images if name == "ours" else images.contiguous(memory_format=torch.contiguous_format)
+        for name, step in sides.items():
             started = time.perf_counter()
-            step(ready, labels)
+            losses[name].append(step(images, labels))
             times[name].append(time.perf_counter() - started + (augmenting if name == "ours" else 0))
-    print(f"{backbone} {height}x{width}, batch 64, {place('cpu').why}, torch {torch.__version__}")
+        peaks.append(measured_peak(place("cpu", "float32")))
+    print(f"{backbone} {height}x{width}, batch 64, {placement.why}, torch {torch.__version__}")
+    peak = statistics.median(peaks)
     for name, all_seconds in times.items():
         seconds = all_seconds[WARM:]
         middle = statistics.median(seconds)
-        print(f"{name:16s} {middle:6.3f} s ({min(seconds):.3f} to {max(seconds):.3f})  {64 / middle:6.1f} pictures/s")
-    ratio = statistics.median(b / a for a, b in zip(*(times[n][WARM:] for n in steps), strict=True))
-    print(f"ours / straightforward, median of pairs: {ratio:.3f}")
+        print(
+            f"{name:16s} {middle:6.3f} s ({min(seconds):.3f} to {max(seconds):.3f})  {64 / middle:6.1f} pictures/s, "
+            f"{operations * 64 / middle / peak:.0%} of the float32 convolution's {peak / 1e9:.0f} GFLOP/s"
+        )
+    ratio = statistics.median(a / b for a, b in zip(*(times[n][WARM:] for n in sides), strict=True))
+    print(f"ours is {ratio:.2f} times faster, median of {steps - WARM} pairs")
+    apart = [abs(b / a - 1) for a, b in zip(*losses.values(), strict=True)]
+    print(f"losses apart: {max(apart[:3]):.1e} in the first three steps, {max(apart):.1e} in all {steps}")
 
 
 if __name__ == "__main__":

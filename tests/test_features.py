@@ -1,3 +1,4 @@
+import dataclasses
 from dataclasses import FrozenInstanceError
 
 import numpy as np
@@ -6,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from strongreid.errors import InputError
-from strongreid.features import FeatureTable
+from strongreid.features import FeatureTable, shard_path
 
 
 def table(n=5, d=3, model="f00d"):
@@ -149,4 +150,28 @@ def test_a_foreign_file_is_named_with_what_it_lacks(tmp_path):
     words = pa.array(list("abcde"))
     pq.write_table(good.set_column(1, "identity", words).replace_schema_metadata(notes), path)
     with pytest.raises(InputError, match=r"table\.parquet: identities are whole numbers"):
+        FeatureTable.load(path)
+
+
+def test_shards_are_read_as_one_table(tmp_path):
+    table = FeatureTable(np.arange(12.0).reshape(6, 2), np.arange(6), np.ones(6, dtype=int), tuple("abcdef"), "m")
+    for number, rows in enumerate(([0, 1], [2, 3], [4, 5])):
+        table.select(rows).save(shard_path(tmp_path / "t.parquet", number, 3))
+    loaded = FeatureTable.load(tmp_path / "t.parquet")
+    np.testing.assert_array_equal(loaded.features, table.features)
+    assert (loaded.paths, loaded.model, loaded.identities.tolist()) == (table.paths, "m", list(range(6)))
+    assert shard_path("x/t.parquet", 1, 3).name == "t.00001-of-00003.parquet"
+
+
+def test_shards_that_do_not_make_a_table_are_refused(tmp_path):
+    table = FeatureTable(np.eye(2), np.arange(2), np.ones(2, dtype=int), ("a", "b"), "m")
+    path = tmp_path / "t.parquet"
+    table.save(shard_path(path, 0, 2))
+    with pytest.raises(InputError, match=r"lacks 1 of 2 shards \(t.00001-of-00002.parquet\)"):
+        FeatureTable.load(path)
+    dataclasses.replace(table, model="other").save(shard_path(path, 1, 2))
+    with pytest.raises(InputError, match=r"different models .'m', 'other'"):
+        FeatureTable.load(path)
+    table.save(shard_path(path, 0, 3))
+    with pytest.raises(InputError, match="shards of 2 and of 3 processes"):
         FeatureTable.load(path)

@@ -12,11 +12,12 @@ import strongreid
 
 SOURCE = Path(strongreid.__file__).parent
 ORDER = [
-    *("errors", "files", "data", "synthetic", "model", "losses", "features", "evaluation", "extraction"),
+    *("errors", "files", "distributed", "data", "synthetic", "model", "losses"),
+    *("features", "evaluation", "extraction"),
     *("gallery", "export", "training", "experiments", "web", "cli"),
 ]
 """Imports go only leftwards."""
-KNOW_CONFIG = {"__init__", "cli", "training.loop", "experiments"}
+KNOW_CONFIG = {"__init__", "cli", "training.loop", "training.setup", "training.profile", "experiments"}
 HEAVY = {"torch", "torchvision", "timm", "matplotlib"}
 LIGHT = [
     *("errors", "files", "config", "features", "synthetic", "evaluation"),

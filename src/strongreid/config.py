@@ -22,6 +22,7 @@ class DataConfig:
         single_picture: an identity with one picture has no positive: refuse the set, drop it, or repeat the picture.
         skip_unreadable: leave unreadable pictures out and count them, instead of refusing the set.
         store: folder that keeps the decoded pictures between runs; empty decodes into memory (files above 2 GiB).
+        on_device: keep the decoded training pictures in GPU memory; "auto" does where they take at most half of it.
     """
 
     root: str = ""
@@ -31,19 +32,27 @@ class DataConfig:
     single_picture: Literal["refuse", "drop", "repeat"] = "refuse"
     skip_unreadable: bool = False
     store: str = ""
+    on_device: Literal["auto"] | bool = "auto"
 
 
 @dataclass(frozen=True)
 class BatchConfig:
-    """P x K batches.
+    """P x K batches of each process.
 
     Args:
         identities: P, identities in a batch.
         images: K, pictures of each.
+        accumulate: parts of P / accumulate identities in which a batch is computed, one update for all of them: as
+            many times less memory. Statistics and triplets are those of a part.
+        gather: of several processes: form triplets over the batches of all.
+        sync_bn: of several processes: batch normalisation over the batches of all.
     """
 
     identities: int = 16
     images: int = 4
+    accumulate: int = 1
+    gather: bool = False
+    sync_bn: bool = False
 
 
 @dataclass(frozen=True)
@@ -75,6 +84,7 @@ class ModelConfig:
         start_from: a model folder written by training, to go on from its weights; empty for none. The classifier is
             taken along where it has as many identities.
         stem_relu: false leaves out the ReLU after the stem, as the released code does.
+        checkpointing: recompute the backbone's activations in the backward pass instead of keeping them.
     """
 
     backbone: str = "resnet50"
@@ -83,6 +93,7 @@ class ModelConfig:
     neck: Literal["bnneck", "none"] = "bnneck"
     stem_relu: bool = True
     start_from: str = ""
+    checkpointing: bool = False
 
 
 @dataclass(frozen=True)
@@ -104,25 +115,40 @@ class LossConfig:
 
 @dataclass(frozen=True)
 class OptimConfig:
-    """Adam and its schedule.
+    """The optimiser and its schedule.
 
     Args:
+        algorithm: "adam" as in the paper, "adamw" (weight decay apart from the gradient) or "sgd".
         lr: learning rate after warm-up.
+        lr_rule: for several processes, whose global batch is larger: "fixed" takes `lr` as it is, "linear" times
+            their number, "sqrt" times its square root.
+        momentum: of "sgd".
         weight_decay: coupled L2 on every parameter.
         center_lr: learning rate of the centers, on the gradient of the unweighted center loss.
         epochs: how many.
         warmup_epochs: linear warm-up (trick 1); 0 is off.
         schedule: "step" as in the paper, or "cosine" down to 0.
         milestones: epochs after which a step divides the learning rate by 10.
+        per_step: change the rate at every step instead of every epoch.
+        clip: largest norm of the model's gradient; 0 is off.
+        average: evaluate and save a moving average of the weights with this decay, such as 0.999; 0 is off.
+        freeze: epochs for which the stem, the first stage, the second, ... of the backbone keep their weights.
     """
 
+    algorithm: Literal["adam", "adamw", "sgd"] = "adam"
     lr: float = 3.5e-4
+    lr_rule: Literal["fixed", "linear", "sqrt"] = "fixed"
+    momentum: float = 0.9
     weight_decay: float = 5e-4
     center_lr: float = 0.5
     epochs: int = 120
     warmup_epochs: int = 10
     schedule: Literal["step", "cosine"] = "step"
     milestones: tuple[int, ...] = (40, 70)
+    per_step: bool = False
+    clip: float = 0.0
+    average: float = 0.0
+    freeze: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -152,6 +178,10 @@ class RunConfig:
         device: "auto" takes a GPU where there is one; "cpu", "cuda", "cuda:1", "mps".
         precision: "auto" takes bf16 where the hardware is fast at it; "float32" or "bf16".
         threads: CPU threads; 0 leaves the choice to torch.
+        compile: compile the network for training; "auto" does on CUDA.
+        channels_last: memory format of images and weights; false is contiguous.
+        winograd: convolutions with fewer multiplications; "auto" takes them on a CPU in float32.
+        timeout: of several processes: seconds after which one that waits for another gives up.
     """
 
     output: str = "runs/last"
@@ -159,6 +189,10 @@ class RunConfig:
     device: str = "auto"
     precision: Literal["auto", "float32", "bf16"] = "auto"
     threads: int = 0
+    compile: Literal["auto"] | bool = "auto"
+    channels_last: bool = True
+    winograd: Literal["auto"] | bool = "auto"
+    timeout: int = 600
 
 
 INFINITY = float("inf")
@@ -167,6 +201,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "data.width": (8, 4096),
     "batch.identities": (2, INFINITY),
     "batch.images": (2, INFINITY),
+    "batch.accumulate": (1, INFINITY),
     "augment.flip": (0, 1),
     "augment.pad": (0, 1024),
     "augment.erasing": (0, 1),
@@ -179,10 +214,14 @@ RANGES: dict[str, tuple[float, float]] = {
     "optim.center_lr": (0, INFINITY),
     "optim.epochs": (1, INFINITY),
     "optim.warmup_epochs": (0, INFINITY),
+    "optim.momentum": (0, 1),
+    "optim.clip": (0, INFINITY),
+    "optim.average": (0, 1),
     "eval.every": (0, INFINITY),
     "eval.batch": (1, INFINITY),
     "run.seed": (0, 2**31 - 1),
     "run.threads": (0, 4096),
+    "run.timeout": (1, INFINITY),
 }
 """What a number may be, both ends included."""
 
@@ -206,6 +245,13 @@ class Config:
             value = getattr(getattr(self, room), key)
             if value is not None and not least <= value <= most:
                 raise InputError(f"{name} is {value}: it must be from {least} to {most}.")
+        p, parts = self.batch.identities, self.batch.accumulate
+        if p % parts or p // parts < 2:
+            allowed = ", ".join(str(n) for n in range(1, p // 2 + 1) if p % n == 0)
+            raise InputError(
+                f"batch.accumulate is {parts}: a batch of {p} identities can't be cut into so many equal parts of at "
+                f"least 2 identities; it can for {allowed}."
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """Nested plain values, ready for YAML or JSON."""

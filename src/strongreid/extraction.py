@@ -18,6 +18,7 @@ from strongreid.data.augment import normalize
 from strongreid.data.images import DecodedStore, decode, resize
 from strongreid.data.readers import read_dataset, read_folder, read_pictures
 from strongreid.data.records import DISTRACTOR, ImageRecord, ReIDDataset
+from strongreid.distributed import environment_rank
 from strongreid.errors import InputError
 from strongreid.evaluation import EvalResult, evaluate
 from strongreid.evaluation.calibration_report import CalibrationReport, calibrate
@@ -27,7 +28,7 @@ from strongreid.evaluation.pairs import pairs_needed
 from strongreid.evaluation.protocols import Protocol
 from strongreid.evaluation.report import BreakdownName, ProtocolReport, checked_rule, protocol_report
 from strongreid.evaluation.result import Rerank
-from strongreid.features import FeatureTable
+from strongreid.features import FeatureTable, shard_path
 from strongreid.model.hardware import Placement, PrecisionName, place
 from strongreid.model.network import FeatureName, Output
 from strongreid.model.weights import InputSpec, LoadedModel, load_model
@@ -71,7 +72,7 @@ class Extractor:
         self.feature: FeatureName = feature or loaded.spec.feature
         other = f"+{self.feature}" if self.feature != loaded.spec.feature else ""
         self.fingerprint = loaded.fingerprint + other + ("+flip" if flip else "")
-        self.placement = place(device, precision)
+        self.placement = place(device, precision, local_rank=environment_rank()[2])
         self.model = self.placement.prepare(loaded.model)
 
     def __call__(self, pictures: Picture | Sequence[Picture]) -> npt.NDArray[np.float32]:
@@ -155,17 +156,18 @@ def forward(
     parts: list[Tensor] = []
     try:
         for start in range(0, len(pictures), batch):
-            block = torch.from_numpy(np.array(pictures[start : start + batch])).to(placement.device)
+            block = torch.from_numpy(np.array(pictures[start : start + batch]))
+            block = block.to(placement.device, non_blocking=True)
             with placement.autocast():
-                images = normalize(block, spec.mean, spec.std)
+                images = placement.arrange(normalize(block, spec.mean, spec.std))
                 outputs: list[Output] = [model(view) for view in ((images, images.flip(-1)) if flip else (images,))]
             views = [(output.feature if feature == "f_i" else output.pooled).float() for output in outputs]
-            parts.append(torch.stack(views).mean(dim=0).cpu())
+            parts.append(torch.stack(views).mean(dim=0))  # fetched at the end: a GPU need not be waited for here
             if bar is not None:
                 bar.update(len(block))
     finally:
         model.train(was_training)
-    return torch.cat(parts).numpy()
+    return torch.cat(parts).cpu().numpy()
 
 
 def feature_table(
@@ -336,13 +338,23 @@ def extract_folder(
     Identity and camera come from Market-1501 names; with `unlabelled`, pictures of any name are taken from the folder
     and all below it, as identity -1 and camera 0.
 
+    Started by `torchrun`, each process takes its share of the pictures and writes a shard of the table beside
+    `output` (`shard_path`); `FeatureTable.load(output)` reads them as one. They need not talk to each other.
+
     Raises:
-        InputError: the folder holds no pictures, one can't be read, or the file can't be written.
+        InputError: the folder holds no pictures or fewer than there are processes, one can't be read, or the file
+            can't be written.
     """
     if unlabelled:
         records = tuple(ImageRecord(path, DISTRACTOR, 0) for path in read_pictures(folder))
     else:
         records = read_folder(folder)
-    table = extract.table(records, skip_unreadable=skip_unreadable, progress=progress)
+    rank, size, _ = environment_rank()
+    if size > 1:
+        if size > len(records):
+            raise InputError(f"{folder} has {len(records)} pictures for {size} processes: start fewer.")
+        edges = [len(records) * number // size for number in (rank, rank + 1)]
+        records, output = records[slice(*edges)], shard_path(output, rank, size)
+    table = extract.table(records, skip_unreadable=skip_unreadable, progress=progress and rank == 0)
     table.save(output)
     return table

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import glob
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,16 +116,16 @@ class FeatureTable:
 
     @classmethod
     def load(cls, path: str | Path) -> FeatureTable:
-        """Read a table that `save` wrote.
+        """Read a table that `save` wrote, or the shards of one (`shard_path`) where there is no file of that name.
 
         Raises:
-            InputError: there is no such file, it is damaged, or it is not a feature table.
+            InputError: there is no such file, it is damaged, it is not a feature table, or a shard is missing.
         """
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         if not Path(path).is_file():
-            raise InputError(f"no feature table at {path}; extract the features first, or mend the path.")
+            return _join([cls.load(shard) for shard in _shards(Path(path))])
         try:
             with pq.ParquetFile(path, page_checksum_verification=True) as file:
                 schema = file.schema_arrow
@@ -168,6 +170,44 @@ def _check_schema(path: Path, schema: Any) -> None:
     kind = schema.field("feature").type
     if not pa.types.is_fixed_size_list(kind) or kind.value_type != pa.float32():
         raise InputError(f"{path} is no feature table: column feature is {kind}, not lists of float32.")
+
+
+def shard_path(path: str | Path, number: int, count: int) -> Path:
+    """Where shard `number` (from 0) of `count` of the table `path` is: a.parquet has a.00000-of-00002.parquet."""
+    path = Path(path)
+    return path.with_name(f"{path.stem}.{number:05d}-of-{count:05d}{path.suffix}")
+
+
+def _shards(path: Path) -> list[Path]:
+    """The shards of a table, all of them, in order."""
+    found = sorted(path.parent.glob(f"{glob.escape(path.stem)}.*-of-*{path.suffix}"))
+    counts = {match[1] for name in found if (match := re.search(r"\.\d{5}-of-(\d{5})\.", name.name))}
+    if not counts:
+        raise InputError(f"no feature table at {path}; extract the features first, or mend the path.")
+    if len(counts) > 1:
+        raise InputError(
+            f"{path} has shards of {' and of '.join(str(int(count)) for count in sorted(counts))} processes: delete "
+            "those of the older extraction."
+        )
+    wanted = [shard_path(path, number, int(*counts)) for number in range(int(*counts))]
+    missing = [name.name for name in wanted if not name.is_file()]
+    if missing:
+        raise InputError(f"{path} lacks {len(missing)} of {len(wanted)} shards ({missing[0]}): extract again.")
+    return wanted
+
+
+def _join(tables: list[FeatureTable]) -> FeatureTable:
+    """One table of several, in their order."""
+    models = sorted({table.model for table in tables})
+    if len(models) > 1 or len({table.dim for table in tables}) > 1:
+        raise InputError(f"the shards come from different models ({_and(models)}): extract again.")
+    return FeatureTable(
+        features=np.concatenate([table.features for table in tables]),
+        identities=np.concatenate([table.identities for table in tables]),
+        cameras=np.concatenate([table.cameras for table in tables]),
+        paths=tuple(path for table in tables for path in table.paths),
+        model=models[0],
+    )
 
 
 def _float_table(values: npt.ArrayLike) -> npt.NDArray[np.float32]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from strongreid.model.network import Output
+
+Gather = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 def identity_loss(logits: Tensor, labels: Tensor, label_smoothing: float = 0.1) -> Tensor:
@@ -26,31 +29,30 @@ def euclidean_distances(features: Tensor) -> Tensor:
     return squared.clamp(min=1e-12).sqrt()
 
 
-def hardest(distances: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """For each anchor that has both: the distance of its farthest positive and of its nearest negative, (a,) each.
+def hardest(distances: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """For each anchor: the distance of its farthest positive, of its nearest negative, and whether it has both; (b,).
 
-    Masked, so right for any number of pictures per identity; an anchor without a positive or a negative is left out.
+    Masked, so right for any number of pictures per identity. Without a positive the first is -inf, without a negative
+    the second is inf; every size is known beforehand, so that a GPU need not be waited for.
     """
     same = labels[:, None] == labels
     positive = same & ~torch.eye(len(labels), dtype=torch.bool, device=labels.device)
-    anchors = positive.any(1) & ~same.all(1)
     farthest = distances.masked_fill(~positive, -math.inf).max(1).values
     nearest = distances.masked_fill(same, math.inf).min(1).values
-    return farthest[anchors], nearest[anchors]
+    return farthest, nearest, positive.any(1) & ~same.all(1)
 
 
 def batch_hard_triplet(features: Tensor, labels: Tensor, margin: float | None = 0.3) -> Tensor:
     """Batch-hard triplet loss of features (b, d) and labels (b,): the mean over anchors of max(0, margin + p - n).
 
     p is the distance of the farthest positive and n of the nearest negative (Hermans et al. 2017). `margin=None`
-    is the soft margin log(1 + exp(p - n)). A batch in which no anchor has both gives 0.
+    is the soft margin log(1 + exp(p - n)). An anchor without a positive or a negative does not count; a batch in
+    which none has both gives 0.
     """
-    farthest, nearest = hardest(euclidean_distances(features), labels)
-    if not len(farthest):
-        return features.sum() * 0
-    if margin is None:
-        return F.softplus(farthest - nearest).mean()
-    return F.relu(farthest - nearest + margin).mean()
+    farthest, nearest, counts = hardest(euclidean_distances(features), labels)
+    gap = farthest - nearest  # -inf where one is missing: no loss and no gradient
+    losses = F.softplus(gap) if margin is None else F.relu(gap + margin)
+    return losses.sum() / counts.sum().clamp(min=1)
 
 
 class CenterLoss(nn.Module):
@@ -81,9 +83,14 @@ class BagOfTricksLoss(nn.Module):
         margin: float | None = 0.3,
         triplet_weight: float = 1.0,
         center_weight: float = 0.0005,
+        gather: Gather | None = None,
     ) -> None:
-        """`label_smoothing`, `triplet_weight` and `center_weight` are off at 0; `margin=None` is the soft margin."""
+        """`label_smoothing`, `triplet_weight` and `center_weight` are off at 0; `margin=None` is the soft margin.
+
+        `gather` brings features and labels of all processes together before triplets are formed.
+        """
         super().__init__()
+        self.gather = gather
         self.label_smoothing, self.margin = label_smoothing, margin
         self.triplet_weight, self.center_weight = triplet_weight, center_weight
         self.center = CenterLoss(identities, dim) if center_weight else None
@@ -92,7 +99,8 @@ class BagOfTricksLoss(nn.Module):
         """The weighted terms `identity`, `triplet`, `center` whose sum is the loss; a term that is off is absent."""
         terms = {"identity": identity_loss(output.logits, labels, self.label_smoothing)}
         if self.triplet_weight:
-            terms["triplet"] = self.triplet_weight * batch_hard_triplet(output.pooled, labels, self.margin)
+            gathered = (output.pooled, labels) if self.gather is None else self.gather(output.pooled, labels)
+            terms["triplet"] = self.triplet_weight * batch_hard_triplet(*gathered, self.margin)
         if self.center is not None:
             terms["center"] = self.center_weight * self.center(output.pooled, labels)
         return terms

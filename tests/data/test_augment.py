@@ -10,6 +10,7 @@ from strongreid.data.augment import (
     IMAGENET_MEAN,
     IMAGENET_STD,
     Augmentation,
+    chosen_boxes,
     erasing_boxes,
     flip_and_crop,
     normalize,
@@ -24,6 +25,10 @@ def generator(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
+def erase(images, rate, draws, **fill):
+    return random_erasing(images, chosen_boxes(len(images), *images.shape[2:], rate, draws), **fill)
+
+
 def some_pictures(count=6, height=9, width=5, seed=0):
     return torch.randint(0, 256, (count, height, width, 3), generator=generator(seed), dtype=torch.uint8)
 
@@ -33,7 +38,7 @@ def some_pictures(count=6, height=9, width=5, seed=0):
 @pytest.mark.parametrize("size", [(9, 5), (4, 7)])
 def test_flip_and_crop_equals_one_picture_at_a_time(flip, pad, size):
     pictures = some_pictures(12, *size)
-    found = flip_and_crop(pictures, flip, pad, generator(3))
+    found = flip_and_crop(pictures, Augmentation(flip, pad).draw(12, *size, generator(3)), pad)
     draws = generator(3)
     mirrored = torch.rand(12, generator=draws) < flip
     tops, lefts = torch.randint(0, 2 * pad + 1, (2, 12), generator=draws).tolist()
@@ -50,7 +55,7 @@ def test_every_place_of_the_crop_is_equally_likely_and_half_are_flipped():
     pictures = torch.zeros(count, 7, 7, 3, dtype=torch.uint8)
     pictures[:, 3, 3] = 1  # the middle pixel tells the place,
     pictures[:, 3, 2] = 2  # and its left neighbour whether it was flipped
-    found = flip_and_crop(pictures, 0.5, pad, generator(1))[..., 0]
+    found = flip_and_crop(pictures, Augmentation(0.5, pad).draw(count, 7, 7, generator(1)), pad)[..., 0]
     middle = (found == 1).flatten(1).int().argmax(1)
     places = Counter(zip((middle // 7).tolist(), (middle % 7).tolist(), strict=True))
     assert set(places) == {(row, column) for row in range(1, 6) for column in range(1, 6)}
@@ -132,14 +137,14 @@ class TestRandomErasing:
     def test_happens_at_the_rate_asked_for_as_the_released_one_did(self):
         images = torch.ones(5_000, 3, 8, 8)
         for rate in (0.5, 0.2):
-            erased = random_erasing(images, rate, generator(2)).eq(0).flatten(1).any(1).double().mean().item()
+            erased = erase(images, rate, generator(2)).eq(0).flatten(1).any(1).double().mean().item()
             assert abs(erased - rate) < 4 * np.sqrt(rate * (1 - rate) / 5_000)
         assert abs(GOLDEN["rea_rate"] - 0.5) < 4 * np.sqrt(0.25 / 20_000)
 
     def test_is_off_at_0_and_certain_at_1(self):
         images = torch.ones(500, 3, 16, 8)
-        assert torch.equal(random_erasing(images, 0, generator()), images)
-        assert random_erasing(images, 1, generator()).eq(0).flatten(1).any(1).all()
+        assert torch.equal(erase(images, 0, generator()), images)
+        assert erase(images, 1, generator()).eq(0).flatten(1).any(1).all()
 
     def test_lies_inside_the_picture_and_is_smaller_in_both_directions(self):
         assert (self.TALL >= 1).all()
@@ -167,7 +172,7 @@ class TestRandomErasing:
         draws = generator(9)
         assert torch.rand(200, generator=draws).max() < 1
         boxes = erasing_boxes(200, 24, 12, draws).tolist()
-        erased = random_erasing(images, 1, generator(9), fill=fill)
+        erased = erase(images, 1, generator(9), fill=fill)
         for image, was, (top, left, tall, wide) in zip(erased, before, boxes, strict=True):
             expected = was.clone()
             expected[:, top : top + tall, left : left + wide] = torch.tensor(value)[:, None, None]
@@ -193,4 +198,4 @@ class TestRandomErasing:
     def test_leaves_a_picture_alone_that_no_rectangle_fits(self):
         assert (erasing_boxes(50, 1, 1, generator())[:, 2] == 0).all()
         images = torch.ones(50, 3, 1, 1)
-        assert torch.equal(random_erasing(images, 1, generator()), images)
+        assert torch.equal(erase(images, 1, generator()), images)

@@ -98,3 +98,30 @@ def test_a_read_only_store_is_read_and_left_alone():
 def test_what_cannot_fill_a_batch_is_refused_at_once(identities, single, message):
     with pytest.raises(InputError, match=message):
         Batches(PICTURES[: len(identities)], np.array(identities), p=3, k=2, single=single)
+
+
+def test_processes_share_the_batch_that_one_alone_would_see():
+    alone = Batches(NOISE, IDENTITIES, p=4, k=2, seed=3)
+    shares = [Batches(NOISE, IDENTITIES, p=2, k=2, seed=3, rank=rank, ranks=2) for rank in range(2)]
+    assert len(alone.plan(0)) > 1
+    for whole, *parts in zip(alone.epoch(0), *(share.epoch(0) for share in shares), strict=True):
+        for together, of_all in zip(zip(*parts, strict=True), whole, strict=True):
+            assert torch.equal(torch.cat(together), of_all)
+
+
+def test_more_processes_than_identities_can_feed_are_refused():
+    with pytest.raises(
+        InputError, match=r"3 processes with 2 identities each need 6 .* has 5: start at most 2 processes"
+    ):
+        Batches(NOISE, IDENTITIES, p=2, k=2, ranks=3)
+
+
+def test_pictures_kept_on_the_device_give_the_same_batches():
+    kept = Batches(NOISE, IDENTITIES, p=2, k=3, seed=4, keep_on_device=True)
+    assert same(kept.epoch(1), Batches(NOISE, IDENTITIES, p=2, k=3, seed=4).epoch(1))
+
+
+def test_draws_of_many_batches_are_those_of_each(monkeypatch):
+    whole = list(Batches(NOISE, IDENTITIES, p=2, k=2, seed=6).epoch(0))
+    monkeypatch.setattr("strongreid.data.batches._PLANNED", 1)
+    assert same(Batches(NOISE, IDENTITIES, p=2, k=2, seed=6).epoch(0), whole)

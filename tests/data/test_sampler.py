@@ -93,6 +93,40 @@ def test_epochs_on_market_are_as_long_as_the_released_samplers():
     assert error < 0.2 * 64
 
 
+def slow_epoch(identities, p, k, draw):
+    """The sampler of the field, as code bases write it: lists in Python, one batch after the other."""
+    groups = {}
+    for name in np.unique(identities).tolist():
+        mine = draw.permutation(np.flatnonzero(identities == name)).tolist()
+        mine = mine if len(mine) >= k else draw.choice(mine, k).tolist()
+        groups[name] = [mine[start : start + k] for start in range(0, len(mine) - k + 1, k)]
+    left, batches = list(groups), []
+    while len(left) >= p:
+        chosen = draw.choice(left, p, replace=False).tolist()
+        batches.append([group for name in chosen for group in groups[name].pop()])
+        left = [name for name in left if groups[name]]
+    return np.array(batches)
+
+
+def test_pictures_of_market_s_identities_come_as_often_as_from_the_slow_sampler():
+    """By the size of the identity, since large ones have groups left when an epoch ends."""
+    identities = GOLDEN["sampler_market_pids"].astype(np.int64)
+    names, inverse, sizes = np.unique(identities, return_inverse=True, return_counts=True)
+    epochs = 12
+
+    def seen(plan_of):
+        """(epochs, classes of sizes) share of the pictures of such identities in an epoch."""
+        size_class = np.digitize(sizes, [8, 16, 32])[inverse]
+        counts = [np.bincount(size_class[plan_of(n).ravel()], minlength=4) for n in range(epochs)]
+        return np.array(counts) / np.bincount(size_class, minlength=4)
+
+    fast = seen(lambda n: plan_epoch(identities, 16, 4, np.random.default_rng([1, n])))
+    slow = seen(lambda n: slow_epoch(identities, 16, 4, np.random.default_rng([2, n])))
+    assert len(names) == 751
+    error = np.sqrt((fast.var(axis=0, ddof=1) + slow.var(axis=0, ddof=1)) / epochs)
+    assert (abs(fast.mean(axis=0) - slow.mean(axis=0)) <= 4 * error + 1e-12).all()
+
+
 def test_fewer_identities_than_a_batch_needs_are_refused_with_the_counts():
     with pytest.raises(InputError, match=r"3 training identities with 12 pictures.*4 identities x 4.*at most 3"):
         plan_epoch(np.repeat([5, 6, 9], 4), 4, 4, np.random.default_rng(0))

@@ -33,8 +33,8 @@ if slow == "saving":  # die inside the write of the state: the temporary file ex
     checkpoint.torch.save = torn
 if slow == "training":  # die in the middle of an epoch, with the models of the epoch before written
     step = loop.RunLog.step
-    def pause(self, terms):
-        step(self, terms)
+    def pause(self):
+        step(self)
         if self._epoch == 3:
             print("now", flush=True)
             time.sleep(60)

@@ -16,7 +16,9 @@ def extract(arguments: list[str]) -> int:
     )
     parsed = parse(parser, arguments)
 
+    from strongreid.distributed import environment_rank
     from strongreid.extraction import Extractor, extract_folder
+    from strongreid.features import shard_path
 
     table = extract_folder(
         Extractor(parsed.model, device=parsed.device, feature=parsed.feature, batch=parsed.batch, flip=parsed.flip),
@@ -26,7 +28,9 @@ def extract(arguments: list[str]) -> int:
         skip_unreadable=parsed.skip_unreadable,
         progress=not parsed.quiet,
     )
-    print(f"{parsed.output}: {len(table)} pictures, {table.dim} numbers each")
+    rank, size, _ = environment_rank()
+    written = shard_path(parsed.output, rank, size) if size > 1 else parsed.output
+    print(f"{written}: {len(table)} pictures, {table.dim} numbers each")
     return 0
 
 

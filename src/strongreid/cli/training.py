@@ -21,6 +21,7 @@ def train(arguments: list[str]) -> int:
     parser.add_argument("--config", action="config", help="a YAML or JSON file of settings")
     parser.add_argument("--preset", default="bag_of_tricks", choices=list(PRESETS), help="the settings to start from")
     parser.add_argument("--resume", action="store_true", help="go on with the run in run.output, if it was begun")
+    parser.add_argument("--profile", action="store_true", help="take ten steps and say where their time goes")
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
     parser.add_class_arguments(Config)
     named = [preset for config in _values_of("--config", arguments) if (preset := _preset_in(config))]
@@ -31,16 +32,26 @@ def train(arguments: list[str]) -> int:
     values = parser.instantiate(parsed)
     config = Config(**{room: values[room] for room in Config.__dataclass_fields__})
 
+    from strongreid.distributed import LostProcessError, environment_rank
     from strongreid.training.loop import train as run
+    from strongreid.training.profile import profile
     from strongreid.training.runlog import NonFiniteLossError
 
+    first = environment_rank()[0] == 0
+    folder = Path(config.run.output)
     try:
+        if parsed.profile:
+            table = profile(config, progress=not parsed.quiet)
+            if first:
+                print(f"{table}\n{folder / 'trace.json'} opens in chrome://tracing or ui.perfetto.dev")
+            return 0
         run(config, resume=parsed.resume, progress=not parsed.quiet)
-    except NonFiniteLossError as error:
+    except (NonFiniteLossError, LostProcessError) as error:
         print(f"strongreid train: {error}", file=sys.stderr)
         return 2
 
-    folder = Path(config.run.output)
+    if not first:
+        return 0
     print((folder / "table.txt").read_text(encoding="utf-8"))
     print(f"run folder: {folder} (models in last/ and best/, curves.png, ranks.png, log.jsonl)")
     return 0

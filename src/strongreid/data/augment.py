@@ -1,20 +1,57 @@
 """Batched augmentation on the training device: flip, pad-and-crop, normalise, random erasing (tricks: paper 3.2).
 
-All random numbers are drawn on the CPU from the generator handed in, so a run is the same on every device.
+Drawing and doing are apart: random numbers come from the CPU, so that a run is the same on every device, and those of
+many batches travel to a GPU at once.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 Fill = Literal["mean", "released"]
+
+
+@dataclass(frozen=True, slots=True)
+class Draws:
+    """What was drawn for b pictures, or for several batches of b: every tensor then has a batch in front."""
+
+    mirrored: Tensor
+    """Which to mirror, bool (b,)."""
+    offset: Tensor
+    """Where the crop starts in the padded picture, down and right, int64 (b, 2)."""
+    box: Tensor | None
+    """What to erase: top, left, height, width, int64 (b, 4); height 0 for nothing. None where erasing is off."""
+
+    def to(self, device: torch.device) -> Draws:
+        """The same on a device."""
+        return self._map(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def __getitem__(self, where: int | slice) -> Draws:
+        """Those of one batch of several, or of some pictures of a batch."""
+        return self._map(lambda tensor: tensor[where])
+
+    @staticmethod
+    def stack(draws: Sequence[Draws]) -> Draws:
+        """Several batches of as many pictures as one."""
+        boxes = [draw.box for draw in draws if draw.box is not None]
+        return Draws(
+            torch.stack([draw.mirrored for draw in draws]),
+            torch.stack([draw.offset for draw in draws]),
+            torch.stack(boxes) if boxes else None,
+        )
+
+    def _map(self, change: Callable[[Tensor], Tensor]) -> Draws:
+        return Draws(change(self.mirrored), change(self.offset), None if self.box is None else change(self.box))
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,32 +69,42 @@ class Augmentation:
 
     def __call__(self, pictures: Tensor, generator: torch.Generator) -> Tensor:
         """Turn uint8 pictures (b, h, w, 3) into normalised float32 (b, 3, h, w) in channels-last memory."""
-        images = normalize(flip_and_crop(pictures, self.flip, self.pad, generator))
-        return random_erasing(images, self.erasing, generator, fill=self.erasing_fill)
+        count, height, width, _ = pictures.shape
+        return self.apply(pictures, self.draw(count, height, width, generator))
+
+    def draw(self, count: int, height: int, width: int, generator: torch.Generator) -> Draws:
+        """Draw for `count` pictures of this size, on the CPU, so that a run is the same on every device."""
+        mirrored = torch.rand(count, generator=generator) < self.flip
+        offset = torch.randint(0, 2 * self.pad + 1, (2, count), generator=generator).T
+        if self.erasing == 0:
+            return Draws(mirrored, offset, None)
+        return Draws(mirrored, offset, chosen_boxes(count, height, width, self.erasing, generator))
+
+    def apply(self, pictures: Tensor, draws: Draws) -> Tensor:
+        """Do to uint8 pictures (b, h, w, 3) what was drawn, on their device, without waiting for it."""
+        images = normalize(flip_and_crop(pictures, draws, self.pad))
+        return images if draws.box is None else random_erasing(images, draws.box, fill=self.erasing_fill)
 
 
 def normalize(
     pictures: Tensor, mean: tuple[float, ...] = IMAGENET_MEAN, std: tuple[float, ...] = IMAGENET_STD
 ) -> Tensor:
     """Scale uint8 (b, h, w, 3) to [0, 1], subtract `mean`, divide by `std`: float32 (b, 3, h, w), channels last."""
-    scale = torch.tensor([1 / (255 * s) for s in std], device=pictures.device)
-    shift = torch.tensor([m / s for m, s in zip(mean, std, strict=True)], device=pictures.device)
-    return torch.addcmul(-shift, pictures.float(), scale).permute(0, 3, 1, 2)
+    scale = _constant(tuple(1 / (255 * s) for s in std), pictures.device)
+    shift = _constant(tuple(-m / s for m, s in zip(mean, std, strict=True)), pictures.device)
+    return torch.addcmul(shift, pictures.float(), scale).permute(0, 3, 1, 2)
 
 
-def flip_and_crop(pictures: Tensor, flip: float, pad: int, generator: torch.Generator) -> Tensor:
-    """Flip each picture with probability `flip`; pad with black and crop at a uniform place. uint8 in and out."""
+def flip_and_crop(pictures: Tensor, draws: Draws, pad: int) -> Tensor:
+    """Mirror the drawn pictures, pad all with `pad` black pixels, crop where drawn. uint8 (b, h, w, 3) in and out."""
     count, height, width, _ = pictures.shape
     device = pictures.device
-    mirrored = (torch.rand(count, generator=generator) < flip).to(device)
-    down, right = torch.randint(0, 2 * pad + 1, (2, count), generator=generator).to(device)
-    columns = torch.arange(width, device=device).expand(count, width)
-    rows = torch.arange(height, device=device).expand(count, height) + down[:, None]
+    down, right = draws.offset[:, :1], draws.offset[:, 1:]
+    rows = torch.arange(height, device=device) + down
+    columns = torch.arange(width, device=device) + right
     # The reference flips first and crops the flipped picture: mirror inside the padded frame.
-    columns = columns + right[:, None]
-    columns = torch.where(mirrored[:, None], width + 2 * pad - 1 - columns, columns)
-    padded = pictures.new_zeros(count, height + 2 * pad, width + 2 * pad, 3)
-    padded[:, pad : pad + height, pad : pad + width] = pictures
+    columns = torch.where(draws.mirrored[:, None], width + 2 * pad - 1 - columns, columns)
+    padded = F.pad(pictures, (0, 0, pad, pad, pad, pad))
     batch = torch.arange(count, device=device)[:, None, None]
     return padded[batch, rows[:, :, None], columns[:, None, :]]
 
@@ -90,18 +137,26 @@ def erasing_boxes(
     return torch.stack([top, left, tall, wide], 1).long()
 
 
-def random_erasing(images: Tensor, probability: float, generator: torch.Generator, *, fill: Fill = "mean") -> Tensor:
-    """Fill a random rectangle of each image with probability `probability`; normalised (b, 3, h, w)."""
-    if probability == 0:
-        return images
-    count, _, height, width = images.shape
+def chosen_boxes(count: int, height: int, width: int, probability: float, generator: torch.Generator) -> Tensor:
+    """Rectangles of `erasing_boxes`, with height 0 for the pictures that the `probability` leaves alone."""
     chosen = torch.rand(count, generator=generator) < probability
     box = erasing_boxes(count, height, width, generator)
     box[:, 2] *= chosen
-    top, left, tall, wide = box.to(images.device).T[..., None]
+    return box
+
+
+def random_erasing(images: Tensor, box: Tensor, *, fill: Fill = "mean") -> Tensor:
+    """Fill the rectangle `box` (b, 4: top, left, height, width) of each of the normalised images (b, 3, h, w)."""
+    height, width = images.shape[2:]
+    top, left, tall, wide = box.T[..., None]
     rows, columns = torch.arange(height, device=images.device), torch.arange(width, device=images.device)
-    inside = ((rows >= top) & (rows < top + tall))[:, :, None] & ((columns >= left) & (columns < left + wide))[
-        :, None
-    ]
-    value = torch.zeros(3) if fill == "mean" else torch.tensor(IMAGENET_MEAN)
-    return torch.where(inside[:, None], value.to(images.device)[:, None, None], images)
+    high = (rows >= top) & (rows < top + tall)
+    across = (columns >= left) & (columns < left + wide)
+    value = _constant((0.0, 0.0, 0.0) if fill == "mean" else IMAGENET_MEAN, images.device)
+    return torch.where((high[:, :, None] & across[:, None])[:, None], value[:, None, None], images)
+
+
+@cache
+def _constant(values: tuple[float, ...], device: torch.device) -> Tensor:
+    """Kept on the device: making one there anew would wait for all that is queued before it."""
+    return torch.tensor(values, device=device)

@@ -22,8 +22,8 @@ _UNKNOWN = 1 << 30  # bytes taken as free where the system does not say
 
 
 def free_memory() -> int:
-    """Bytes that this process may still take: what the system has, and what its control group leaves."""
-    limits = [_available()]
+    """Bytes that this process may still take: what the system has, its control group and `ulimit -v` leave."""
+    limits = [_available(), _address_space()]
     group = Path("/sys/fs/cgroup")
     for most, used in (
         (group / "memory.max", group / "memory.current"),
@@ -86,6 +86,18 @@ def _numpy_product(
     query: npt.NDArray[np.float32], gallery: npt.NDArray[np.float32], out: npt.NDArray[np.float32]
 ) -> None:
     np.matmul(query, gallery.T, out=out)
+
+
+def _address_space() -> int:
+    """Bytes of address space left, where it is limited and Linux says how much is taken."""
+    try:
+        import resource
+
+        most, _ = resource.getrlimit(resource.RLIMIT_AS)
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+    except (ImportError, OSError, ValueError):
+        return sys.maxsize
+    return sys.maxsize if most == resource.RLIM_INFINITY else most - pages * resource.getpagesize()
 
 
 def _available() -> int:

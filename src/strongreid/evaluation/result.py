@@ -113,8 +113,8 @@ class EvalResult:
             raise InputError(f"{path} is no evaluation result: it lacks the format {FORMAT!r}.")
         if value.get("version") != VERSION:
             raise InputError(
-                f"{path} is an evaluation result of version {value.get('version')}, this program reads "
-                f"{VERSION}; update strongreid, or evaluate again."
+                f"{path} is an evaluation result of version {value.get('version')}, and this strongreid reads "
+                f"{VERSION}: evaluate again; a run folder of another version is best deleted, or left alone."
             )
         try:
             return _from_json(value)

@@ -1,14 +1,15 @@
-"""Where a model runs and in which precision: chosen once, said in one line, overridable."""
+"""Where a model runs, in which precision and with which convolutions: chosen once, said in one line, overridable."""
 
 from __future__ import annotations
 
+import time
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from strongreid.errors import InputError
 from strongreid.model.winograd import use_winograd
@@ -19,11 +20,16 @@ Network = TypeVar("Network", bound=nn.Module)
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """A device, a precision, and why they were chosen."""
+    """A device, a precision, a memory format, and why they were chosen."""
 
     device: torch.device
     bf16: bool
     why: str
+    channels_last: bool = True
+    winograd: bool = False
+    """Whether convolutions of many channels are computed with fewer multiplications (`model.winograd`)."""
+    compiled: bool = False
+    """Whether training compiles the network."""
 
     def autocast(self) -> AbstractContextManager[object]:
         """Context in which forward passes run in the chosen precision; weights stay float32."""
@@ -31,30 +37,60 @@ class Placement:
 
     def prepare(self, model: Network) -> Network:
         """Move a model there, in the memory format and with the convolutions that are fastest there."""
-        model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        if self.device.type == "cpu" and not self.bf16:
+        layout = torch.channels_last if self.channels_last else torch.contiguous_format
+        model.to(self.device, memory_format=layout)  # type: ignore[call-overload]
+        if self.winograd:
             use_winograd(model)
+        if self.device.type == "cuda":
+            torch.backends.cudnn.benchmark = True  # sizes stay the same: let it try its algorithms
         return model
 
+    def arrange(self, images: Tensor) -> Tensor:
+        """Images in the memory format of the model; augmentation makes them channels-last."""
+        return images if self.channels_last else images.contiguous()
 
-def place(device: str = "auto", precision: PrecisionName = "auto") -> Placement:
-    """Choose where to run.
+    def wait(self) -> None:
+        """Until the device has done all it was given."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
 
-    "auto" takes a GPU where there is one, and bfloat16 where the hardware multiplies it faster than float32.
+
+def place(
+    device: str = "auto",
+    precision: PrecisionName = "auto",
+    *,
+    local_rank: int = 0,
+    compiled: bool | Literal["auto"] = False,
+    channels_last: bool = True,
+    winograd: bool | Literal["auto"] = "auto",
+) -> Placement:
+    """Choose where and how to run.
+
+    Args:
+        device: "auto" takes a GPU where there is one, the `local_rank`-th of them; "cpu", "cuda", "cuda:1", "mps".
+        precision: "auto" takes bfloat16 where the hardware multiplies it faster than float32.
+        local_rank: which of several processes on this machine asks.
+        compiled: "auto" compiles training on CUDA; on a CPU it cost a minute and gave nothing (docs/log.md).
+        channels_last: the memory format of images and weights.
+        winograd: "auto" takes these convolutions on a CPU in float32.
 
     Raises:
         InputError: a device that this machine or this torch does not have.
     """
-    chosen = _device(device)
-    if precision != "auto":
-        return Placement(chosen, precision == "bf16", f"{chosen}, {precision} as asked")
-    if chosen.type == "cuda":
-        fast = torch.cuda.is_bf16_supported(including_emulation=False)
-        return Placement(chosen, fast, f"{torch.cuda.get_device_name(chosen)}, {'bf16' if fast else 'float32'}")
-    if chosen.type == "cpu" and cpu_has_bf16():
-        return Placement(chosen, True, f"CPU with bf16 instructions, {torch.get_num_threads()} threads, bf16")
-    reason = "no fast bf16" if chosen.type == "cpu" else "bf16 untried there"
-    return Placement(chosen, False, f"{chosen}, {torch.get_num_threads()} threads, float32 ({reason})")
+    chosen = _device(device, local_rank)
+    bf16, reason = _precision(chosen, precision)
+    on_cpu = chosen.type == "cpu"
+    compiles = chosen.type == "cuda" if compiled == "auto" else compiled
+    tiles = on_cpu and not bf16 if winograd == "auto" else winograd
+    parts = [
+        torch.cuda.get_device_name(chosen) if chosen.type == "cuda" else str(chosen),
+        *([f"{torch.get_num_threads()} threads"] if on_cpu else []),
+        f"{'bf16' if bf16 else 'float32'} ({reason})",
+        "channels last" if channels_last else "contiguous",
+        *(["Winograd convolutions"] if tiles else []),
+        *(["compiled"] if compiles else []),
+    ]
+    return Placement(chosen, bf16, ", ".join(parts), channels_last, tiles, compiles)
 
 
 def cpu_has_bf16() -> bool:
@@ -66,21 +102,72 @@ def cpu_has_bf16() -> bool:
     return "avx512_bf16" in flags or "amx_bf16" in flags
 
 
-def _device(name: str) -> torch.device:
+def measured_peak(placement: Placement) -> float:
+    """Operations per second that the device reaches in this precision; a tenth of a second on a CPU.
+
+    On a GPU a large matrix product, on a CPU a 3x3 convolution as ResNets have them: each what runs fastest there.
+    The best of several, since what disturbs only slows.
+    """
+    device = placement.device
+    kind = torch.bfloat16 if placement.bf16 else torch.float32
+    if device.type == "cpu":
+        count, channels, height, width = 16, 256, 16, 8
+        images = torch.randn(count, channels, height, width, dtype=kind).to(memory_format=torch.channels_last)
+        weight = torch.randn(channels, channels, 3, 3, dtype=kind).to(memory_format=torch.channels_last)
+        operations, repeats = 2 * 9 * channels * channels * count * height * width, 5
+
+        def work() -> None:
+            torch.nn.functional.conv2d(images, weight, padding=1)
+    else:
+        side = 8192
+        left, right = (torch.randn(side, side, dtype=kind, device=device) for _ in range(2))
+        operations, repeats = 2 * side**3, 10
+
+        def work() -> None:
+            torch.mm(left, right)
+
+    seconds = []
+    with torch.no_grad():
+        for _ in range(repeats):
+            placement.wait()
+            began = time.perf_counter()
+            work()
+            placement.wait()
+            seconds.append(time.perf_counter() - began)
+    return operations / min(seconds)
+
+
+def _precision(device: torch.device, asked: PrecisionName) -> tuple[bool, str]:
+    """Whether to run in bfloat16, and why."""
+    if asked != "auto":
+        return asked == "bf16", "as asked"
+    if device.type == "cuda":
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
+        return fast, "fast there" if fast else "no fast bf16"
+    if device.type == "cpu":
+        return (True, "the CPU has its instructions") if cpu_has_bf16() else (False, "no fast bf16")
+    return False, "bf16 untried there"
+
+
+def _device(name: str, local_rank: int) -> torch.device:
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
     except RuntimeError as error:
         raise InputError(f"unknown device {name!r}: use auto, cpu, cuda, cuda:1 or mps.") from error
     if device.type == "cuda":
         found = torch.cuda.device_count()
-        if (device.index or 0) >= found:
+        index = local_rank if device.index is None else device.index
+        if index >= found:
+            who = f" by process {local_rank} of this machine" if local_rank else ""
+            remedy = "choose cpu or auto" + (", or start one process for each device" if local_rank else "")
             raise InputError(
-                f"device {name!r} was asked for, but torch sees {found} CUDA devices here: choose cpu or auto."
+                f"device {name!r} was asked for{who}, but torch sees {found} CUDA devices here: {remedy}."
             )
-    elif device.type == "mps" and not torch.backends.mps.is_available():
+        return torch.device("cuda", index)
+    if device.type == "mps" and not torch.backends.mps.is_available():
         raise InputError("device 'mps' was asked for, but torch sees none here: choose cpu or auto.")
-    elif device.type not in ("cpu", "mps"):
+    if device.type not in ("cpu", "mps"):
         raise InputError(f"device {name!r} is not supported: use auto, cpu, cuda, cuda:1 or mps.")
     return device

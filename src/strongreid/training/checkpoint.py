@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
-from torch.optim import Optimizer
 
 from strongreid.errors import InputError
 from strongreid.files import atomic_file
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass
@@ -33,20 +32,15 @@ class State:
 def save_state(
     path: Path,
     state: State,
-    model: nn.Module,
-    criterion: nn.Module,
-    optimizers: list[Optimizer],
+    parts: Mapping[str, Any],
     config: dict[str, Any],
 ) -> None:
-    """Write everything to one file, atomically: it holds this epoch or the one before, never half of either."""
-    content = {
-        "format": FORMAT,
-        "config": config,
-        "state": vars(state),
-        "model": model.state_dict(),
-        "criterion": criterion.state_dict(),
-        "optimizers": [optimizer.state_dict() for optimizer in optimizers],
-    }
+    """Write everything to one file, atomically: it holds this epoch or the one before, never half of either.
+
+    `parts` are modules and optimisers by name, all that has a `state_dict`.
+    """
+    content = {"format": FORMAT, "config": config, "state": vars(state)}
+    content |= {name: part.state_dict() for name, part in parts.items()}
     with atomic_file(path) as partial:
         try:
             torch.save(content, partial)
@@ -71,7 +65,10 @@ def load_state(path: Path, config: dict[str, Any]) -> dict[str, Any]:
             "start again in another folder with --run.output, or delete this one."
         ) from error
     if version != FORMAT:
-        raise InputError(f"{path} has format {version}; this version reads {FORMAT}: start a new run.")
+        raise InputError(
+            f"{path} has format {version}, and this strongreid reads {FORMAT}: another version wrote it. Start a new "
+            f"run with another --run.output, or delete {path.parent}."
+        )
     if differing := _differences(stored, config):
         raise InputError(
             f"{path} was written with other settings ({', '.join(differing[:4])}): resume with the same "
@@ -80,18 +77,17 @@ def load_state(path: Path, config: dict[str, Any]) -> dict[str, Any]:
     return dict(content)
 
 
-def restore(content: dict[str, Any], model: nn.Module, criterion: nn.Module, optimizers: list[Optimizer]) -> State:
+def restore(content: dict[str, Any], parts: Mapping[str, Any]) -> State:
     """Put a loaded state into the live objects and return the rest."""
-    model.load_state_dict(content["model"])
-    criterion.load_state_dict(content["criterion"])
-    for optimizer, saved in zip(optimizers, content["optimizers"], strict=True):
-        optimizer.load_state_dict(saved)
+    for name, part in parts.items():
+        part.load_state_dict(content[name])
     return State(**content["state"])
 
 
 def _differences(stored: dict[str, Any], asked: dict[str, Any]) -> list[str]:
     """Settings that differ, as `optim.lr: 0.1, now 0.2`; where it runs may differ, what it computes may not."""
-    free = {("run", "output"), ("run", "device"), ("run", "threads"), ("data", "root"), ("data", "store")}
+    places = ("output", "device", "threads", "timeout")
+    free = {("data", "root"), ("data", "store"), ("data", "on_device"), *(("run", name) for name in places)}
     found = []
     for room in sorted(set(stored) | set(asked)):
         old, new = stored.get(room, {}), asked.get(room, {})

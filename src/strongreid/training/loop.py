@@ -1,58 +1,34 @@
-"""The main job, top to bottom: read, decode, build, train, evaluate, save, report."""
+"""The main job, top to bottom: prepare, train, evaluate, save, report."""
 
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
+from torch import Tensor
+from torch.nn.utils import clip_grad_norm_
+from torch.profiler import record_function
 
 from strongreid.config import Config
-from strongreid.data.augment import Augmentation
-from strongreid.data.batches import Batches
-from strongreid.data.images import DecodedStore
-from strongreid.data.readers import read_dataset
-from strongreid.data.records import ImageRecord, ReIDDataset
-from strongreid.data.sampler import plan_epoch, usable_pictures
+from strongreid.distributed import environment_rank, join
 from strongreid.errors import InputError
-from strongreid.evaluation import EvalResult, evaluate
-from strongreid.extraction import feature_table, forward
-from strongreid.features import FeatureTable
+from strongreid.evaluation import EvalResult
 from strongreid.files import write_json
-from strongreid.losses import BagOfTricksLoss
-from strongreid.model.hardware import Placement, place
-from strongreid.model.network import ReIDModel
-from strongreid.model.weights import InputSpec, save_model, start_from
+from strongreid.model.hardware import Placement, measured_peak, place
+from strongreid.model.weights import save_model
 from strongreid.training.checkpoint import State, load_state, restore, save_state
 from strongreid.training.collapse import PATIENCE, collapse_warning, is_trivial
-from strongreid.training.optimizers import create_optimizers, set_learning_rate
+from strongreid.training.freezing import freeze_stages
+from strongreid.training.memory import is_out_of_memory, what_fits
+from strongreid.training.network import statistics_kept
+from strongreid.training.optimizers import set_learning_rate
 from strongreid.training.report import write_report
 from strongreid.training.runlog import NonFiniteLossError, RunLog
-from strongreid.training.schedule import learning_rate
-
-IN_MEMORY = 2 << 30
-"""Bytes of decoded pictures up to which no store is written to disk."""
-
-
-@dataclass(frozen=True)
-class TestSet:
-    """Decoded query and gallery pictures."""
-
-    query: DecodedStore
-    gallery: DecodedStore
-
-    def features(self, model: ReIDModel, spec: InputSpec, placement: Placement, batch: int) -> list[FeatureTable]:
-        """Feature tables of query and gallery."""
-        return [
-            feature_table(
-                forward(model, store.pictures, spec, placement, feature=spec.feature, batch=batch),
-                store.records,
-            )
-            for store in (self.query, self.gallery)
-        ]
+from strongreid.training.setup import Run, prepare
 
 
 def train(config: Config, *, resume: bool = False, progress: bool = True) -> EvalResult:
@@ -62,92 +38,126 @@ def train(config: Config, *, resume: bool = False, progress: bool = True) -> Eva
     (by mAP), `result.json`, `table.txt`, `curves.png`, `ranks.png`. With `resume`, a run that was killed at any
     moment goes on, and on a CPU ends with the same weights, bit for bit, as if it had not been.
 
+    Started by `torchrun`, every process trains on its own P x K batch of a global one and the first one writes.
+
     Raises:
         InputError: data, settings or the folder are unusable; nothing was written.
         NonFiniteLossError: a loss became NaN or infinite.
+        LostProcessError: another process of the run died.
     """
-    folder, settings = Path(config.run.output), config.to_dict()
-    if config.run.threads:
-        torch.set_num_threads(config.run.threads)
-    placement = place(config.run.device, config.run.precision)
-    saved = _open_run(folder, settings, resume)
-    dataset = _read(config)
-    model = _model(config, _identities_of(dataset.train))  # before the pictures, which take longer to refuse
-    batches, test, counts = _decode(config, dataset, folder, placement, progress)
-    if batches.identities != _identities_of(dataset.train):  # some were left out as unreadable or single
-        model = _model(config, batches.identities)
-    model = placement.prepare(model)
-    criterion = BagOfTricksLoss(batches.identities, model.dim, **vars(config.loss)).to(placement.device)
-    optim = config.optim
-    optimizers = create_optimizers(
-        model, criterion, lr=optim.lr, weight_decay=optim.weight_decay, center_lr=optim.center_lr
+    placement = place_run(config)
+    with join(placement.device, config.run.timeout) as world:
+        folder = Path(config.run.output)
+        saved = world.once(lambda: _open_run(folder, config.to_dict(), resume))
+        run = prepare(config, world, placement, folder, progress=progress)
+        try:
+            return _train(run, folder, saved, progress)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+        # Here, where the error and what its step held are gone, there is memory to find out.
+        raise InputError(f"out of memory: {what_fits(run)}")
+
+
+def place_run(config: Config) -> Placement:
+    """Where and how this process of the run works."""
+    settings = config.run
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
+    return place(
+        settings.device,
+        settings.precision,
+        local_rank=environment_rank()[2],
+        compiled=settings.compile,
+        channels_last=settings.channels_last,
+        winograd=settings.winograd,
     )
-    spec = InputSpec(config.data.height, config.data.width, feature=config.eval.feature, metric=config.eval.metric)
-    folder.mkdir(parents=True, exist_ok=True)
-    log = RunLog(folder, progress=progress)
-    log.say(f"running on {placement.why}")
+
+
+def _train(run: Run, folder: Path, saved: dict[str, Any] | None, progress: bool) -> EvalResult:
+    config, world, model = run.config, run.world, run.model
+    settings, optim = config.to_dict(), config.optim
+    log = RunLog(folder, progress=progress, world=world, device=run.placement.device.type)
+    log.seconds_at_peak = 3 * run.operations / measured_peak(run.placement)  # forward, and backward twice as much
+    log.say(f"running on {run.placement.why}{_of_how_many(run)}")
     state = State()
     if saved is None:
-        write_json(folder / "config.json", settings)
+        world.once(lambda: write_json(folder / "config.json", settings))
         log.restore([])
-        log.write("start", **counts, placement=placement.why, versions=_versions(), config=settings)
-        untrained, _ = _evaluate(model, test, spec, placement, config)
-        untrained.save(folder / "untrained.json")
+        log.write("start", **run.counts, placement=run.placement.why, versions=_versions(), config=settings)
+        untrained, _ = run.evaluate()
+        world.once(lambda: untrained.save(folder / "untrained.json"))
         log.write("evaluation", epoch=0, **_scores(untrained))
     else:
-        state = restore(saved, model, criterion, optimizers)
+        state = restore(saved, run.parts)
         log.restore(state.history)
         log.say(f"resuming after epoch {state.epoch}")
 
-    model.train()
-    final = None
+    network, final = None, None
     for epoch in range(state.epoch, optim.epochs):
-        torch.manual_seed(config.run.seed * 1_000_003 + epoch + 1)  # for backbones with dropout
-        lr = optim.lr * learning_rate(
-            epoch + 1,
-            warmup_epochs=optim.warmup_epochs,
-            schedule=optim.schedule,
-            milestones=optim.milestones,
-            epochs=optim.epochs,
-        )
-        set_learning_rate(optimizers[0], lr)
-        log.begin_epoch(epoch + 1, optim.epochs, len(batches.plan(epoch)), epoch, batches.p * batches.k)
+        torch.manual_seed(config.run.seed * 1_000_003 + epoch + 1 + world.rank * 10_007)  # for dropout
+        model.train()
+        if freeze_stages(model, optim.freeze, epoch + 1) or network is None:  # what processes exchange has changed
+            network = world.wrap(run.network, run.placement.device)
+        log.begin_epoch(epoch + 1, optim.epochs, *run.batches.plan(epoch).shape)
         try:
-            for images, labels in batches.epoch(epoch):
-                # The training step ------------------------------------------------------------------------------
-                with placement.autocast():
-                    terms = criterion(model(images), labels)
-                for optimizer in optimizers:
-                    optimizer.zero_grad(set_to_none=True)
-                torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]
-                for optimizer in optimizers:
-                    optimizer.step()
-                log.step(terms)
-                # ------------------------------------------------------------------------------------------------
+            lr = train_epoch(run, network, log, epoch, run.batches.epoch(epoch))
             means = log.end_epoch(lr)
         except NonFiniteLossError as error:
             log.close()
             raise NonFiniteLossError(f"{error}. {_advice(folder, state)}") from None
         state.epoch = epoch + 1
-        _warn_of_collapse(log, state, means, criterion, batches.identities)
+        _warn_of_collapse(log, state, means, run)
 
         if state.epoch == optim.epochs or (config.eval.every and state.epoch % config.eval.every == 0):
-            final = result, _ = _evaluate(model, test, spec, placement, config)
+            final = result, _ = run.evaluate()
             log.write("evaluation", epoch=state.epoch, **_scores(result))
             log.say(f"epoch {state.epoch}: mAP {result.mAP:.1%}, Rank-1 {result.rank(1):.1%}")
             about = {"epoch": state.epoch, **_scores(result), "config": settings}
-            save_model(folder / "last", model, spec, about)
-            if result.mAP > state.best_map:
-                state.best_map = result.mAP
-                save_model(folder / "best", model, spec, about)
+            names = ["last", "best"] if result.mAP > state.best_map else ["last"]
+            state.best_map = max(result.mAP, state.best_map)
+            for name in names:
+                world.once(partial(save_model, folder / name, run.learned, run.spec, about))
         state.history = log.events
-        save_state(folder / "state.pt", state, model, criterion, optimizers, settings)
+        world.once(lambda: save_state(folder / "state.pt", state, run.parts, settings))
     log.close()
 
-    result, tables = final or _evaluate(model, test, spec, placement, config)  # none where a finished run is resumed
-    result.save(folder / "result.json")
-    write_report(folder, result, tables, log.events, (test.query.pictures, test.gallery.pictures))
+    result, tables = final or run.evaluate()  # none where a finished run is resumed
+    if world.first:
+        result.save(folder / "result.json")
+        write_report(folder, result, tables, log.events, (run.query.pictures, run.gallery.pictures))
     return result
+
+
+def train_epoch(
+    run: Run, network: torch.nn.Module, log: RunLog, epoch: int, batches: Iterable[tuple[Tensor, Tensor]]
+) -> float:
+    """Take the steps of an epoch counted from 0; returns the last learning rate."""
+    optim, parts = run.config.optim, run.config.batch.accumulate
+    recomputes = run.config.model.checkpointing
+    lr = 0.0
+    for step, (images, labels) in enumerate(batches):
+        lr = run.learning_rate(epoch, step)
+        set_learning_rate(run.optimizers[0], lr)
+        # The training step ------------------------------------------------------------------------------------------
+        for optimizer in run.optimizers:
+            optimizer.zero_grad(set_to_none=True)
+        for part, (some, whose) in enumerate(zip(images.chunk(parts), labels.chunk(parts), strict=True), 1):
+            with run.world.exchange(network, part == parts), run.placement.autocast():
+                terms = network(run.placement.arrange(some), whose)
+            with record_function("backward"), statistics_kept(run.model, recomputes):
+                (torch.stack(list(terms.values())).sum() / parts).backward()  # type: ignore[no-untyped-call]
+            log.add(terms)
+        with record_function("optimiser"):
+            if optim.clip:
+                clip_grad_norm_(run.model.parameters(), optim.clip)
+            for optimizer in run.optimizers:
+                optimizer.step()
+            if run.averaged is not None:
+                run.averaged.update_parameters(run.model)
+        log.step()
+        # ------------------------------------------------------------------------------------------------------------
+    return lr
 
 
 def _open_run(folder: Path, settings: dict[str, Any], resume: bool) -> dict[str, Any] | None:
@@ -162,99 +172,21 @@ def _open_run(folder: Path, settings: dict[str, Any], resume: bool) -> dict[str,
     return None
 
 
-def _read(config: Config) -> ReIDDataset:
-    """Read the data set and refuse one that can't fill a batch, before anything is decoded or written."""
-    if not config.data.root:
-        raise InputError("no data set was named: pass --data.root FOLDER (strongreid synthesize FOLDER makes one).")
-    dataset = read_dataset(config.data.kind, config.data.root)
-    identities = np.array([record.identity for record in dataset.train], dtype=np.int64)
-    usable = identities[usable_pictures(identities, config.data.single_picture)]
-    plan_epoch(usable, config.batch.identities, config.batch.images, np.random.default_rng(0))
-    return dataset
-
-
-def _identities_of(records: tuple[ImageRecord, ...]) -> int:
-    """How many different identities there are."""
-    return len({record.identity for record in records})
-
-
-def _decode(
-    config: Config, dataset: ReIDDataset, folder: Path, placement: Placement, progress: bool
-) -> tuple[Batches, TestSet, dict[str, Any]]:
-    """Decode every picture once, and make the batches and the test set of them."""
-    data = config.data
-    splits: dict[str, tuple[ImageRecord, ...]] = {
-        "train": dataset.train,
-        "query": dataset.query,
-        "gallery": dataset.gallery,
-    }
-    size = sum(map(len, splits.values())) * data.height * data.width * 3
-    keep = Path(data.store) if data.store else folder / "store" if size > IN_MEMORY else None
-    stores = {
-        name: DecodedStore.build(
-            records,
-            data.height,
-            data.width,
-            keep / name if keep else None,
-            skip_unreadable=data.skip_unreadable,
-            progress=progress,
-        )
-        for name, records in splits.items()
-    }
-    train_store = stores["train"]
-    batches = Batches(
-        train_store.pictures,
-        np.array([record.identity for record in train_store.records], dtype=np.int64),
-        p=config.batch.identities,
-        k=config.batch.images,
-        augmentation=Augmentation(**vars(config.augment)),
-        single=data.single_picture,
-        seed=config.run.seed,
-        device=placement.device,
-    )
-    counts = {f"{name}_pictures": len(store.records) for name, store in stores.items()}
-    counts |= {"train_identities": batches.identities, "junk": dataset.junk}
-    counts |= {"skipped": sum(len(store.skipped) for store in stores.values())}
-    return batches, TestSet(stores["query"], stores["gallery"]), counts
-
-
-def _model(config: Config, identities: int) -> ReIDModel:
-    torch.manual_seed(config.run.seed)
-    model, data = config.model, config.data
-    built = ReIDModel(
-        model.backbone,
-        identities,
-        last_stride=model.last_stride,
-        neck=model.neck,
-        pretrained=model.pretrained,
-        stem_relu=model.stem_relu,
-        image_size=(data.height, data.width),
-    )
-    if model.start_from:
-        start_from(built, model.start_from)
-    return built
-
-
-def _evaluate(
-    model: ReIDModel, test: TestSet, spec: InputSpec, placement: Placement, config: Config
-) -> tuple[EvalResult, list[FeatureTable]]:
-    tables = test.features(model, spec, placement, config.eval.batch)
-    query, gallery = tables
-    return evaluate(query, gallery, metric=config.eval.metric), tables
+def _of_how_many(run: Run) -> str:
+    size, pictures = run.world.size, run.batches.p * run.batches.k
+    return f"; {size} processes, a global batch of {size * pictures} pictures" if size > 1 else ""
 
 
 def _scores(result: EvalResult) -> dict[str, float]:
     return {"mAP": result.mAP, "mINP": result.mINP, "rank1": result.rank(1), "rank5": result.rank(5)}
 
 
-def _warn_of_collapse(
-    log: RunLog, state: State, means: dict[str, float], criterion: BagOfTricksLoss, identities: int
-) -> None:
+def _warn_of_collapse(log: RunLog, state: State, means: dict[str, float], run: Run) -> None:
     """Say so when the loss sits where a network that sees nothing has it; once, and again every ten epochs."""
-    at_trivial = is_trivial(means, criterion.trivial(identities))
-    state.trivial_epochs = state.trivial_epochs + 1 if at_trivial else 0
+    trivial = run.network.criterion.trivial(run.batches.identities)
+    state.trivial_epochs = state.trivial_epochs + 1 if is_trivial(means, trivial) else 0
     if state.trivial_epochs % 10 == PATIENCE:
-        warning = collapse_warning(means, criterion.trivial(identities), state.trivial_epochs)
+        warning = collapse_warning(means, trivial, state.trivial_epochs)
         log.write("collapse", epoch=state.epoch, message=warning)
         log.say(warning)
 
