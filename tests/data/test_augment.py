@@ -1,5 +1,6 @@
 """Augmentation: against slow per-picture references, and random erasing against draws of the released code."""
 
+import dataclasses
 from collections import Counter
 
 import numpy as np
@@ -90,6 +91,20 @@ def test_images_are_channels_last_float32_and_the_pictures_are_left_alone(fill):
     assert images.dtype == torch.float32
     assert images.is_contiguous(memory_format=torch.channels_last)
     assert torch.equal(pictures, before)
+
+
+@pytest.mark.parametrize("pad", [0, 3, 20])
+@pytest.mark.parametrize("fill", ["mean", "released"])
+def test_one_by_one_and_at_once_give_the_same_bits(pad, fill):
+    """The first is how a CPU does it, the second how a GPU does; 20 pixels are more than the picture has."""
+    pictures = some_pictures(40, 16, 12)
+    augment = Augmentation(pad=pad, erasing=0.7, erasing_fill=fill)
+    draws = augment.draw(40, 16, 12, generator(2))
+    one, other = augment.one_by_one(pictures, draws), augment.at_once(pictures, draws)
+    assert torch.equal(one, other)
+    assert one.is_contiguous(memory_format=torch.channels_last)
+    without = dataclasses.replace(draws, box=None)
+    assert torch.equal(augment.one_by_one(pictures, without), augment.at_once(pictures, without))
 
 
 def test_it_depends_on_the_generator_alone():

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -82,17 +83,50 @@ class Augmentation:
 
     def apply(self, pictures: Tensor, draws: Draws) -> Tensor:
         """Do to uint8 pictures (b, h, w, 3) what was drawn, on their device, without waiting for it."""
+        if pictures.device.type == "cpu":
+            return self.one_by_one(pictures, draws)
+        return self.at_once(pictures, draws)
+
+    def at_once(self, pictures: Tensor, draws: Draws) -> Tensor:
+        """`apply` in a few operations on the whole batch, as a GPU likes it."""
         images = normalize(flip_and_crop(pictures, draws, self.pad))
         return images if draws.box is None else random_erasing(images, draws.box, fill=self.erasing_fill)
+
+    def one_by_one(self, pictures: Tensor, draws: Draws) -> Tensor:
+        """`apply` picture by picture: on a CPU each stays in the cache from the crop to the end. The same bits."""
+        count, height, width, _ = pictures.shape
+        scale, shift = _rows_of(width, IMAGENET_MEAN, IMAGENET_STD, pictures.device)
+        value = _constant(_fill_value(self.erasing_fill), pictures.device).repeat(width)
+        rows = pictures.reshape(count, height, 3 * width)
+        mirrored = draws.mirrored.tolist()
+        images = torch.from_numpy(np.empty(rows.shape, dtype=np.float32))  # numpy asks for large pages
+        boxes = [None] * count if draws.box is None else draws.box.tolist()
+        for number, ((down, right), box) in enumerate(zip(draws.offset.tolist(), boxes, strict=True)):
+            source = rows[number]
+            if mirrored[number]:  # as one image in channels-last memory, which torch flips fastest
+                turned = pictures[number : number + 1].permute(0, 3, 1, 2).flip(3).permute(0, 2, 3, 1)
+                source = turned.reshape(height, 3 * width)
+            image, top, left = images[number], down - self.pad, right - self.pad
+            if top or left:
+                image.copy_(shift)  # black
+            inside = source[max(top, 0) : max(height + top, 0), 3 * max(left, 0) : 3 * max(width + left, 0)]
+            high, wide = inside.shape
+            there = image[max(-top, 0) : max(-top, 0) + high, 3 * max(-left, 0) : 3 * max(-left, 0) + wide]
+            torch.addcmul(shift[:wide], inside.float(), scale[:wide], out=there)
+            if box is not None and box[2]:
+                y, x, tall, across = box
+                image[y : y + tall, 3 * x : 3 * (x + across)] = value[: 3 * across]
+        return images.view(count, height, width, 3).permute(0, 3, 1, 2)
 
 
 def normalize(
     pictures: Tensor, mean: tuple[float, ...] = IMAGENET_MEAN, std: tuple[float, ...] = IMAGENET_STD
 ) -> Tensor:
     """Scale uint8 (b, h, w, 3) to [0, 1], subtract `mean`, divide by `std`: float32 (b, 3, h, w), channels last."""
-    scale = _constant(tuple(1 / (255 * s) for s in std), pictures.device)
-    shift = _constant(tuple(-m / s for m, s in zip(mean, std, strict=True)), pictures.device)
-    return torch.addcmul(shift, pictures.float(), scale).permute(0, 3, 1, 2)
+    count, height, width, _ = pictures.shape
+    scale, shift = _rows_of(width, mean, std, pictures.device)
+    images = torch.addcmul(shift, pictures.reshape(count, height, 3 * width).float(), scale)
+    return images.view(count, height, width, 3).permute(0, 3, 1, 2)
 
 
 def flip_and_crop(pictures: Tensor, draws: Draws, pad: int) -> Tensor:
@@ -123,18 +157,18 @@ def erasing_boxes(
     The area's share and the aspect ratio are uniform (the ratio not log-uniform); an attempt counts where the
     rectangle is smaller than the picture in both directions (Zhong et al. 2017; paper section 3.2).
     """
-    share, ratio = torch.rand(2, count, attempts, generator=generator, dtype=torch.float64)
+    share, ratio = torch.rand(2, count, attempts, generator=generator, dtype=torch.float64).numpy()
     pixels = (area[0] + share * (area[1] - area[0])) * height * width
     ratio = aspect[0] + ratio * (aspect[1] - aspect[0])
-    tall, wide = (pixels * ratio).sqrt().round(), (pixels / ratio).sqrt().round()
+    tall, wide = np.sqrt(pixels * ratio).round(), np.sqrt(pixels / ratio).round()
     fits = (tall < height) & (wide < width)
-    first = fits.to(torch.int8).argmax(1, keepdim=True)
-    tall, wide = tall.gather(1, first)[:, 0], wide.gather(1, first)[:, 0]
-    place = torch.rand(2, count, generator=generator, dtype=torch.float64)
-    top = (place[0] * (height - tall + 1)).floor()
-    left = (place[1] * (width - wide + 1)).floor()
-    tall = tall * fits.any(1)
-    return torch.stack([top, left, tall, wide], 1).long()
+    chosen = np.arange(count), fits.argmax(axis=1)
+    tall, wide = tall[chosen], wide[chosen]
+    place = torch.rand(2, count, generator=generator, dtype=torch.float64).numpy()
+    top = np.floor(place[0] * (height - tall + 1))
+    left = np.floor(place[1] * (width - wide + 1))
+    tall = tall * fits.any(axis=1)
+    return torch.from_numpy(np.stack([top, left, tall, wide], axis=1).astype(np.int64))
 
 
 def chosen_boxes(count: int, height: int, width: int, probability: float, generator: torch.Generator) -> Tensor:
@@ -152,8 +186,21 @@ def random_erasing(images: Tensor, box: Tensor, *, fill: Fill = "mean") -> Tenso
     rows, columns = torch.arange(height, device=images.device), torch.arange(width, device=images.device)
     high = (rows >= top) & (rows < top + tall)
     across = (columns >= left) & (columns < left + wide)
-    value = _constant((0.0, 0.0, 0.0) if fill == "mean" else IMAGENET_MEAN, images.device)
+    value = _constant(_fill_value(fill), images.device)
     return torch.where((high[:, :, None] & across[:, None])[:, None], value[:, None, None], images)
+
+
+def _fill_value(fill: Fill) -> tuple[float, ...]:
+    return (0.0, 0.0, 0.0) if fill == "mean" else IMAGENET_MEAN
+
+
+def _rows_of(
+    width: int, mean: tuple[float, ...], std: tuple[float, ...], device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Factor and summand of normalising for the 3 * width numbers of a row: long loops, where 3 would be short."""
+    scale = _constant(tuple(1 / (255 * s) for s in std), device)
+    shift = _constant(tuple(-m / s for m, s in zip(mean, std, strict=True)), device)
+    return scale.repeat(width), shift.repeat(width)
 
 
 @cache
