@@ -1,6 +1,6 @@
 """The training step against the straightforward one, with equal losses.
 
-    python benchmarks/train_step.py [BACKBONE HEIGHT WIDTH [STEPS [float32|bf16|auto]]]
+    python benchmarks/train_step.py [BACKBONE HEIGHT WIDTH [STEPS [float32|bf16|auto [compiled]]]]
 
 Straightforward is eager float32 in contiguous memory, one Adam group a parameter, center loss over the whole
 distance matrix, pictures handed over ready. Both sides start from the same weights and take the same batches in turn;
@@ -68,9 +68,11 @@ def ours(model: ReIDModel, centers: torch.Tensor, placement: Placement) -> Step:
     criterion.center.centers.data = centers.clone()
     optimizers = create_optimizers(model, criterion, lr=3.5e-4, weight_decay=5e-4, center_lr=0.5)
 
+    run = torch.compile(model.forward, dynamic=False) if placement.compiled else model.forward
+
     def step(images: torch.Tensor, labels: torch.Tensor) -> float:
         with placement.autocast():
-            terms = criterion(model(images), labels)
+            terms = criterion(run(images), labels)
         loss = torch.stack(list(terms.values())).sum()
         for optimizer in optimizers:
             optimizer.zero_grad(set_to_none=True)
@@ -86,7 +88,7 @@ def main() -> None:
     backbone = sys.argv[1] if len(sys.argv) > 1 else "resnet18"
     height, width = (int(value) for value in (sys.argv[2:4] if len(sys.argv) > 3 else (128, 64)))
     steps = int(sys.argv[4]) if len(sys.argv) > 4 else 20
-    placement = place("cpu", sys.argv[5] if len(sys.argv) > 5 else "auto")
+    placement = place("cpu", sys.argv[5] if len(sys.argv) > 5 else "auto", compiled=sys.argv[6:] == ["compiled"])
     pictures = np.random.default_rng(0).integers(0, 256, (PICTURES, height, width, 3), dtype=np.uint8)
     batches = Batches(pictures, np.arange(PICTURES) % IDENTITIES).epoch(0)
     models = [ReIDModel(backbone, IDENTITIES, pretrained=False).train() for _ in range(2)]

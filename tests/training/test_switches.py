@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -186,6 +187,7 @@ def test_the_log_has_throughput_and_share_of_the_peak(market, tmp_path):
     assert np.isfinite(epoch["pictures_per_second"])
 
 
+@pytest.mark.skipif(not shutil.which("g++"), reason="compiling needs a C++ compiler")
 def test_compiling_gives_the_same_losses(market, tmp_path):
     found = []
     for compiled in (False, True):
