@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 import strongreid.training.loop
+import strongreid.training.setup
 from strongreid.cli import VERBS, main
 from strongreid.config import PRESETS, Config
 from strongreid.training.runlog import NonFiniteLossError
@@ -294,7 +295,7 @@ class TestRefusedTraining:
         assert f"{tmp_path / 'run'} already holds something" in refused("--data.root", market)
 
     def test_of_a_large_data_set_too(self, refused, market, monkeypatch):
-        monkeypatch.setattr(strongreid.training.loop, "IN_MEMORY", 0)
+        monkeypatch.setattr(strongreid.training.setup, "IN_MEMORY", 0)
         refused("--data.root", market, "--model.backbone", "resnet5O")
         refused("--data.root", market, "--batch.identities", "16")
 

@@ -126,7 +126,7 @@ def test_save_and_load_round_trip(result, tmp_path):
         (lambda text: text[:200], "damaged or no JSON"),
         (lambda _: "[1, 2]", "no evaluation result: it lacks the format 'strongreid.evaluation'"),
         (lambda _: '{"format": "other"}', "no evaluation result"),
-        (lambda text: text.replace('"version": 2', '"version": 9'), "version 9, this program reads 2"),
+        (lambda text: text.replace('"version": 2', '"version": 9'), "version 9, and this strongreid reads 2"),
         (lambda text: text.replace('"mINP"', '"mNIP"'), "damaged: it lacks 'mINP'"),
         (lambda text: text.replace('"first_match_rank": [', '"first_match_rank": [1,'), "other lengths"),
         (lambda text: text.replace('"cmc": [', '"cmc": ["x",'), "damaged"),

@@ -95,7 +95,7 @@ from strongreid.training.loop import train
 import torch, dataclasses
 from tests.training.test_loop import configure
 torch.zeros(1)
-config = configure(sys.argv[1], sys.argv[2], batch={"identities": 4, "images": 64}, data={
+config = configure(sys.argv[1], sys.argv[2], batch={"identities": 4, "images": 16}, data={
     "root": sys.argv[1], "height": 256, "width": 128}, model={"backbone": "resnet18", "pretrained": False})
 from strongreid.training import loop
 begin = loop.RunLog.begin_epoch
