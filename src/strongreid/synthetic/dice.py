@@ -36,6 +36,7 @@ class Stream(IntEnum):
     SHOT = 10
     JUNK = 11
     DISTRACTORS = 12
+    ENDLESS_PEOPLE = 13
 
 
 class Dice:
