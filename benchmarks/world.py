@@ -5,33 +5,48 @@
 chain: pictures a second at 128x64 and 256x128, by one process and by two. Cameras are built once in each process;
 their share is measured alone, so that the rate without them tells what a large set takes. demo: the set of
 `make demo`, on two processes. large: 1,041 people x 30 pictures (the training split of MSMT17) and 10,000 x 100: a
-slice out of the middle, rendered and encoded, and from it the whole by calculation; the plan of the whole, walked; an
-endless stream from its millionth person on.
+slice out of the middle, rendered, and from it the whole by calculation; the plan of the whole, walked; an endless
+stream from its millionth person on. Rates are given by the clock and by the processors' time, which other work on
+the machine disturbs less.
 """
 
 import resource
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
-
-from measure import Side, alternate, machine
 
 from strongreid.synthetic.dataset import WorldSettings, identities, stream, write_set
 from strongreid.synthetic.passage import World
 from strongreid.synthetic.plan import make_plan
 
+SMALL = WorldSettings(train_identities=40, test_identities=12)
 SLICE = 10
-LARGE = {
-    "1,041 x 30": (1041, WorldSettings(train_identities=1041, cameras=15, camera_visibility=0.5, frames_min=3)),
-    "10,000 x 100": (
-        10_000,
-        WorldSettings(train_identities=10_000, cameras=15, camera_visibility=0.7, frames_min=9, frames_max=10),
-    ),
-}
+MSMT17 = WorldSettings(train_identities=1041, cameras=15, camera_visibility=0.5, frames_min=3)
+HUGE = WorldSettings(train_identities=10_000, cameras=15, camera_visibility=0.7, frames_min=9, frames_max=10)
+
+
+@dataclass
+class Work:
+    pictures: int
+    seconds: float
+    """Of processors, helpers' included."""
+
+
+def processor_seconds() -> float:
+    """This process's and its ended helpers'."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in used)
+
+
+def timed(work: Callable[[], int]) -> Work:
+    began = processor_seconds()
+    pictures = work()
+    return Work(pictures, processor_seconds() - began)
 
 
 def write(settings: WorldSettings, processes: int) -> int:
@@ -41,75 +56,83 @@ def write(settings: WorldSettings, processes: int) -> int:
     return sum(summary["counts"].values())
 
 
-def build_cameras(settings: WorldSettings) -> None:
+def build_cameras(settings: WorldSettings) -> int:
     world = World(settings)
     for number in range(1, settings.cameras + 1):
         world.camera(number)
+    return 0
 
 
-def rate(pictures: int, seconds: float, processes: int = 1) -> str:
-    return f"{pictures:,} pictures, {pictures / seconds:,.0f}/s, {pictures / seconds / processes:,.0f}/s a process"
+def walk(settings: WorldSettings) -> int:
+    return sum(len(subject.shots) for subject in islice(make_plan(settings), settings.train_identities))
+
+
+def cut(settings: WorldSettings, first: int) -> int:
+    return sum(len(person.images) for person in identities(settings, first, first + SLICE - 1))
+
+
+def draw(settings: WorldSettings) -> int:
+    return sum(len(person.images) for person in islice(stream(settings, 1_000_000), SLICE))
+
+
+def report(name: str, side: Any, cameras: Any, processes: int = 1) -> float:
+    """Print the rates; returns pictures a processor-second without the cameras."""
+    pictures, alone = side.value.pictures, cameras.value.seconds * processes
+    speed = pictures / (side.value.seconds - alone)
+    print(
+        f"  {name}: {pictures:,} pictures; {pictures / side.median:,.0f}/s by the clock, "
+        f"{pictures / (side.median - cameras.median):,.0f}/s without the cameras; "
+        f"{pictures / side.value.seconds:,.0f} and {speed:,.0f} a processor-second"
+    )
+    return speed
 
 
 def chain(runs: int) -> None:
-    small = WorldSettings(train_identities=60, test_identities=20)
-    for settings in (small, replace(small, height=256, width=128)):
-        sides: dict[str, Callable[[], Any]] = {"cameras": lambda chosen=settings: build_cameras(chosen)}
+    for settings in (SMALL, replace(SMALL, height=256, width=128)):
+        sides = {"cameras": partial(timed, partial(build_cameras, settings))}
         for processes in (1, 2):
-            sides[f"{processes} process"] = lambda chosen=settings, count=processes: write(chosen, count)
+            sides[f"processes: {processes}"] = partial(timed, partial(write, settings, processes))
         print(f"{settings.height}x{settings.width}")
         measured = alternate(sides, runs)
-        cameras = measured.pop("cameras").median
+        cameras = measured.pop("cameras")
         for name, side in measured.items():
-            processes = int(name[0])
-            print(f"  {name}: {rate(side.value, side.median, processes)}")
-            print(f"  {name}, without the cameras: {rate(side.value, side.median - cameras, processes)}")
+            report(name, side, cameras, int(name[-1]))
 
 
 def demo(runs: int) -> None:
-    side = alternate({"demo, 2 processes": lambda: write(WorldSettings(seed=7), 2)}, runs)["demo, 2 processes"]
-    print(f"  {rate(side.value, side.median, 2)}")
+    settings = WorldSettings(seed=7)
+    sides = {
+        "cameras": partial(timed, partial(build_cameras, settings)),
+        "demo on 2 processes": partial(timed, partial(write, settings, 2)),
+    }
+    measured = alternate(sides, runs)
+    report("demo", measured["demo on 2 processes"], measured["cameras"], 2)
 
 
 def large(runs: int) -> None:
-    for name, (people, settings) in LARGE.items():
-        first = people // 2
-
-        def walk(chosen: WorldSettings = settings, count: int = people) -> int:
-            return sum(len(subject.shots) for subject in islice(make_plan(chosen), count))
-
-        def cut(chosen: WorldSettings = settings, start: int = first) -> int:
-            return sum(len(person.images) for person in identities(chosen, start, start + SLICE - 1))
-
-        def draw(chosen: WorldSettings = settings) -> int:
-            return sum(len(person.images) for person in islice(stream(chosen, 1_000_000), SLICE))
-
-        print(name)
-        measured = alternate(
-            {
-                "plan of the whole": walk,
-                "cameras": lambda chosen=settings: build_cameras(chosen),
-                f"{SLICE} people from number {first}": cut,
-                f"{SLICE} people of a stream": draw,
-            },
-            runs,
-        )
-        plan, cameras, *slices = measured.values()
-        for label, side in zip(("set", "stream"), slices, strict=True):
-            report(label, side, cameras.median, plan.value)
-
-
-def report(label: str, side: Side, cameras: float, whole: int) -> None:
-    speed = side.value / (side.median - cameras)
-    hours = whole / speed / 3600
-    print(f"  {label}: {speed:,.0f}/s without the cameras; {whole:,} pictures take {hours:.2f} core-hours")
+    for settings in (MSMT17, HUGE):
+        print(f"{settings.train_identities:,} people")
+        works = {
+            "plan of the whole": partial(walk, settings),
+            "cameras": partial(build_cameras, settings),
+            "slice of the set": partial(cut, settings, settings.train_identities // 2),
+            "slice of a stream": partial(draw, settings),
+        }
+        measured = alternate({name: partial(timed, work) for name, work in works.items()}, runs)
+        pictures = measured["plan of the whole"].value.pictures
+        for name in ("slice of the set", "slice of a stream"):
+            speed = report(name, measured[name], measured["cameras"])
+            print(f"    the whole, {pictures:,} pictures, takes {pictures / speed / 3600:.2f} processor-hours")
 
 
 def main(part: str = "chain", runs: str = "3") -> None:
     print(machine())
     {"chain": chain, "demo": demo, "large": large}[part](int(runs))
-    print(f"a helper at most: {resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024:,.0f} MB resident")
+    largest = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    print(f"largest helper: {largest:,.0f} MB resident")
 
 
 if __name__ == "__main__":
+    from measure import alternate, machine  # it imports torch, which helpers need not wait for
+
     main(*sys.argv[1:])

@@ -7,7 +7,7 @@ Only `Generator.random()` and `Generator.integers()` are used: the ziggurat behi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from enum import IntEnum
+from enum import IntEnum, unique
 from typing import TypeVar
 
 import numpy as np
@@ -21,6 +21,7 @@ T = TypeVar("T")
 _UNIT_DEVIATION = 1.7320508075688772  # four uniforms, centred, have a standard deviation of 1/sqrt(3)
 
 
+@unique
 class Stream(IntEnum):
     """What a sequence of draws is for; two streams of one seed are independent."""
 
@@ -36,7 +37,7 @@ class Stream(IntEnum):
     SHOT = 10
     JUNK = 11
     DISTRACTORS = 12
-    ENDLESS_PEOPLE = 13
+    ENDLESS_PEOPLE = 20
 
 
 class Dice:
