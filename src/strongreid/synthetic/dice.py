@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import IntEnum, unique
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -44,7 +44,10 @@ class Dice:
     """One independent sequence of draws, named by whole numbers of 0 or more (seed, stream, identity...)."""
 
     def __init__(self, *key: int) -> None:
-        self._generator = np.random.default_rng([GENERATOR_VERSION, *key])
+        words: Any = [GENERATOR_VERSION, *key]
+        if max(key, default=0) < 1 << 32:
+            words = np.array(words, np.uint32)  # the same draws as from the list, in half the time
+        self._generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence(words)))
 
     def uniform(self, low: float = 0.0, high: float = 1.0) -> float:
         """A number in [low, high)."""

@@ -6,6 +6,7 @@ finished; where they end, or tell of a file that isn't there as written, the wor
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -170,7 +171,7 @@ class Journal:
         text = b""
         for picture in pictures:
             row = picture.row
-            (self._folder / row["file"]).write_bytes(picture.jpeg)
+            _write_file(f"{self._folder}/{row['file']}", picture.jpeg)
             text += (b",\n    " if self.counts else b"    ") + json.dumps(row).encode()
             self._count(row)
         self._write(text)
@@ -230,6 +231,13 @@ class Journal:
         self._file.write(text)
         self._file.flush()
         self._end += len(text)
+
+
+def _write_file(path: str, content: bytes) -> None:
+    """Half the price of `Path.write_bytes`, for which a buffer and a `Path` are made and thrown away."""
+    with open(path, "wb", buffering=0) as file:  # noqa: PTH123
+        if file.write(content) != len(content):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
 
 
 def _head(settings: WorldSettings) -> bytes:
