@@ -1,16 +1,17 @@
 """How fast the generated world is: the whole chain, from the plan to the JPEG on the disk.
 
-    OMP_NUM_THREADS=1 python benchmarks/world.py chain|demo|large [RUNS]
+    OMP_NUM_THREADS=1 python benchmarks/world.py chain|demo|large|memory [RUNS]
 
 chain: pictures a second at 128x64 and 256x128, by one process and by two. Cameras are built once in each process;
 their share is measured alone, so that the rate without them tells what a large set takes. demo: the set of
 `make demo`, on two processes. large: 1,041 people x 30 pictures (the training split of MSMT17) and 10,000 x 100: a
 slice out of the middle, rendered, and from it the whole by calculation; the plan of the whole, walked; an endless
 stream from its millionth person on. Rates are given by the clock and by the processors' time, which other work on
-the machine disturbs less.
+the machine disturbs less. memory: most resident memory of a process that writes a set, for two numbers of people.
 """
 
 import resource
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
@@ -28,6 +29,17 @@ SMALL = WorldSettings(train_identities=40, test_identities=12)
 SLICE = 10
 MSMT17 = WorldSettings(train_identities=1041, cameras=15, camera_visibility=0.5, frames_min=3)
 HUGE = WorldSettings(train_identities=10_000, cameras=15, camera_visibility=0.7, frames_min=9, frames_max=10)
+
+
+ALONE = """
+import sys, tempfile
+from pathlib import Path
+from strongreid.synthetic.dataset import WorldSettings, write_set
+with tempfile.TemporaryDirectory() as folder:
+    write_set(Path(folder) / "set", eval(sys.argv[1]), processes=1)
+rows = Path("/proc/self/status").read_text().splitlines()
+print(next(int(row.split()[1]) // 1024 for row in rows if row.startswith("VmHWM:")))
+"""
 
 
 @dataclass
@@ -125,11 +137,17 @@ def large(runs: int) -> None:
             print(f"    the whole, {pictures:,} pictures, takes {pictures / speed / 3600:.2f} processor-hours")
 
 
+def memory(_: int) -> None:
+    for settings in (SMALL, replace(SMALL, train_identities=160)):
+        done = subprocess.run(
+            [sys.executable, "-c", ALONE, repr(settings)], capture_output=True, text=True, check=True
+        )
+        print(f"alone in a process, {settings.train_identities} people: at most {done.stdout.strip()} MB resident")
+
+
 def main(part: str = "chain", runs: str = "3") -> None:
     print(machine())
-    {"chain": chain, "demo": demo, "large": large}[part](int(runs))
-    largest = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-    print(f"largest helper: {largest:,.0f} MB resident")
+    {"chain": chain, "demo": demo, "large": large, "memory": memory}[part](int(runs))
 
 
 if __name__ == "__main__":
