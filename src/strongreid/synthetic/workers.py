@@ -68,7 +68,12 @@ def map_in_order(
 
 
 def _follow_parent() -> None:
-    """In a helper: leave interrupts to the parent, and end when it ends, even by a kill that lets it tell nobody."""
+    """In a helper: leave interrupts to the parent, and end when it ends, even by a kill that lets it tell nobody.
+
+    One thread each: numpy is loaded only with the first task, and helpers that share cores would wait for each other.
+    """
+    for library in ("OPENBLAS", "MKL", "OMP"):
+        os.environ.setdefault(f"{library}_NUM_THREADS", "1")
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = parent_process()
     if parent is None:
