@@ -81,10 +81,13 @@ def _spread(rank: npt.NDArray[np.int32], side: int) -> None:
 
 def _close_pinholes(rank: npt.NDArray[np.int32]) -> None:
     """Fill single empty pixels between two covered ones, in place: knees and elbows stretch."""
-    for view in (rank, rank.T):
-        before, middle, after = view[:-2], view[1:-1], view[2:]
-        hole = (middle < 0) & (before >= 0) & (after >= 0)
-        middle[hole] = before[hole]
+    for before, middle, after in (
+        (rank[:-2], rank[1:-1], rank[2:]),
+        (rank[:, :-2], rank[:, 1:-1], rank[:, 2:]),
+    ):
+        hole = np.minimum(before, after) >= 0
+        hole &= middle < 0
+        np.copyto(middle, before, where=hole)
 
 
 def shade(
