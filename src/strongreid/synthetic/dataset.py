@@ -23,11 +23,11 @@ from strongreid.errors import InputError
 from strongreid.files import atomic_folder, recover_folder, write_json
 from strongreid.synthetic.body import Body
 from strongreid.synthetic.camera import Pixels
-from strongreid.synthetic.capture import photograph, photograph_nobody
-from strongreid.synthetic.dice import GENERATOR_VERSION, Dice, Stream
-from strongreid.synthetic.passage import World, draw_passage
-from strongreid.synthetic.plan import JUNK, SPLITS, Shot, Split, Subject, make_plan
+from strongreid.synthetic.dice import GENERATOR_VERSION
+from strongreid.synthetic.passage import World
+from strongreid.synthetic.plan import SPLITS, Split, Subject, make_plan
 from strongreid.synthetic.settings import WorldSettings
+from strongreid.synthetic.take import take
 
 __all__ = ["GeneratedImage", "WorldSettings", "images", "synthesize"]
 
@@ -180,22 +180,8 @@ def _write_subjects(folder: Path, world: World, subjects: list[Subject]) -> list
 def _render(world: World, subject: Subject) -> Iterator[GeneratedImage]:
     body = Body(subject.person, world.density) if subject.person else None
     for shot in subject.shots:
-        pixels = _take(world, subject, body, shot)
+        pixels = take(world, subject, body, shot)
         yield GeneratedImage(shot.split, shot.identity, shot.camera, shot.frame, shot.name, pixels)
-
-
-def _take(world: World, subject: Subject, body: Body | None, shot: Shot) -> Pixels:
-    seed, camera = world.settings.seed, world.camera(shot.camera)
-    if body is None:
-        return photograph_nobody(world, camera, Dice(seed, Stream.SHOT, subject.number, shot.camera, shot.frame))
-    # A labelled person passes a camera once; each picture of a stranger is of another passage.
-    turn = 0 if shot.identity else shot.frame
-    passing = Dice(seed, Stream.TRACK, subject.number, shot.camera, turn)
-    passage = draw_passage(world, camera, body.person.height, passing)
-    junk = shot.identity == JUNK
-    stream = Stream.JUNK if junk else Stream.SHOT
-    dice = Dice(seed, stream, subject.number, shot.camera, shot.frame)
-    return photograph(world, body, passage, shot.moment, dice, junk=junk)
 
 
 def _describe(settings: WorldSettings, rows: list[dict[str, Any]]) -> dict[str, Any]:

@@ -36,6 +36,10 @@ class Stream(IntEnum):
     SHOT = 10
     JUNK = 11
     DISTRACTORS = 12
+    STREET = 40
+    DETECTOR = 41
+    FILM_NOISE = 42
+    COMPANIONS = 43
 
 
 class Dice:
