@@ -84,7 +84,7 @@ def test_boxes_fit_the_masks_and_reach_into_the_frame(frames):
         assert seen.top + seen.height > 0
 
 
-@pytest.mark.parametrize(("width", "height"), [(320, 180), (200, 200), (400, 120)])
+@pytest.mark.parametrize(("width", "height"), [(320, 180), (200, 200), (300, 120)])
 def test_people_change_pixels_within_their_boxes_and_shadows_only(width, height):
     film, _, lens = stage(people=1, width=width, height=height, furniture=True)
     empty = Film(
@@ -103,7 +103,7 @@ def test_people_change_pixels_within_their_boxes_and_shadows_only(width, height)
     visible[rows + seen.top, columns + seen.left] = True
     assert (differs & visible).sum() > 0.97 * visible.sum()
     # Above the horizon nothing but the person can differ: a shadow, with its soft edge, lies on the ground.
-    assert not (differs & ~inside)[: round(lens.horizon) - 10].any()
+    assert not (differs & ~inside)[: max(0, round(lens.horizon) - 4)].any()
 
 
 def test_visibility_is_the_share_of_the_mask_that_nobody_nearer_and_no_edge_takes():
@@ -181,7 +181,7 @@ def test_identities_are_the_same_people_for_every_camera(monkeypatch):
 
     class Noted(Walk):
         def __init__(self, identity, body, passage, *rest):
-            walked.setdefault(identity, []).append((body.person, passage.camera))
+            walked[identity, passage.camera] = body.person
             super().__init__(identity, body, passage, *rest)
 
     monkeypatch.setattr(street, "Walk", Noted)
@@ -190,9 +190,9 @@ def test_identities_are_the_same_people_for_every_camera(monkeypatch):
         found[frame.camera] |= {seen.identity for seen in frame.people}
     assert found == {1: {1, 2, 3, 4}, 2: {1, 2, 3, 4}}, "everybody passes every camera"
     test_people = [subject.person for subject in make_plan(SMALL.world)[400:404]]
-    for identity, ((one, here), (other, there)) in walked.items():
-        assert one == other == test_people[identity - 1]
-        assert here is not there
+    assert len(walked) == 8
+    assert len({camera for _, camera in walked}) == 2
+    assert all(person == test_people[identity - 1] for (identity, _), person in walked.items())
 
 
 def test_cameras_film_one_after_the_other():
@@ -303,6 +303,12 @@ def test_settings_out_of_range_say_what_is_allowed(field, value):
         SceneSettings(**{field: value})
 
 
+def test_a_frame_too_narrow_or_too_flat_is_refused():
+    for width, height in ((1280, 96), (128, 720)):
+        with pytest.raises(InputError, match=f"width is {width} and height {height}; allowed is .* Change width"):
+            SceneSettings(width=width, height=height)
+
+
 def test_the_verb_writes_a_scene_and_refuses_bad_input(tmp_path, capsys):
     sizes = ["--people", "2", "--frames", "2", "--cameras", "1", "--width", "160", "--height", "96", "--quiet"]
     assert main(["scene", str(tmp_path / "out"), "--seed", "3", *sizes]) == 0
@@ -316,11 +322,12 @@ def test_the_verb_writes_a_scene_and_refuses_bad_input(tmp_path, capsys):
 
 
 WORLD = WorldSettings(seed=3, train_identities=3, test_identities=2, cameras=2, height=64, width=32)
+WALKER = 3
 
 
 @pytest.fixture(scope="module")
 def track():
-    return list(sequence(WORLD, 2, 1, frames=12, fps=12.5))
+    return list(sequence(WORLD, WALKER, 1, frames=12, fps=12.5))
 
 
 def test_a_sequence_is_one_steady_walk(track):
@@ -336,14 +343,14 @@ def test_a_sequence_is_one_steady_walk(track):
 
 
 def test_it_is_the_passage_of_the_set(track):
-    world, subject = World(WORLD), make_plan(WORLD)[1]
+    world, subject = World(WORLD), make_plan(WORLD)[WALKER - 1]
     shot = replace(subject.shots[0], camera=1)
     passage = passage_of(world, subject, shot)
     yaws = np.array([frame.yaw for frame in track])
     apart = (yaws - np.degrees(passage.yaw) + 180) % 360 - 180
     assert np.abs(apart).max() < 25
     assert track[0].camera == 1
-    assert track[0].identity == 2
+    assert track[0].identity == WALKER
 
 
 @pytest.mark.parametrize("frames", [1, 2, 400])
@@ -357,7 +364,7 @@ def test_any_number_of_frames_fits_the_passage(frames):
 
 
 def test_the_same_sequence_twice_is_the_same(track):
-    again = next(sequence(WORLD, 2, 1, frames=12, fps=12.5))
+    again = next(sequence(WORLD, WALKER, 1, frames=12, fps=12.5))
     assert np.array_equal(again.pixels, track[0].pixels)
 
 

@@ -84,7 +84,8 @@ def box_radius(sigma: float) -> float:
 class Camera:
     """Camera `number` (from 1) of a world."""
 
-    def __init__(self, settings: WorldSettings, number: int) -> None:
+    def __init__(self, settings: WorldSettings, number: int, *, deserted: bool = False) -> None:
+        """`deserted` leaves out the people of the background, and nothing else."""
         dice = Dice(settings.seed, Stream.CAMERA, number)
         site, shift = _SITES[(number - 1) % len(_SITES)], settings.colour_shift
         # Past the last site they come round again, turned, so that no two cameras see quite the same.
@@ -96,7 +97,8 @@ class Camera:
         self.sky_light, self.sun_light = site.sky_light, site.sun_light
         self.tallness = site.tallness
         props = make_props(Dice(settings.seed, Stream.PROPS, number))
-        self.scene = make_scene(Dice(settings.seed, Stream.SCENE, number), props, self.tallness[1])
+        scenery = Dice(settings.seed, Stream.SCENE, number)
+        self.scene = make_scene(scenery, props, self.tallness[1], deserted=deserted)
         self.props = [prop for prop in props if prop.blocks]
         balance = [1 + 1.3 * shift * (part - 1) + dice.normal(0, 0.02 * shift) for part in site.balance]
         self._balance = np.array(balance) * _EXPOSURE * (1 + 1.2 * shift * (site.gain - 1))

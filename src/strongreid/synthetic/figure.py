@@ -14,7 +14,7 @@ from strongreid.synthetic.tube import Floats
 from strongreid.synthetic.walk import Footing, Lens, Walk
 
 _LARGE = 300  # pixels tall; from here on, one canvas pixel per frame pixel is enough
-_COARSE = 4  # frame pixels per pixel of a shadow, which is blurred anyway
+_COARSE = 180  # rows of a frame at which a shadow is drawn, since it is blurred anyway
 _EVERY = 5  # of so many surfels one casts a shadow
 
 
@@ -96,22 +96,23 @@ def _shadow(
     x: Floats, y: Floats, ahead: Floats, lens: Lens, light: Light
 ) -> tuple[tuple[int, int, int, int], Floats]:
     """Where the sun throws the surfels on the ground: a rectangle, and factors within it."""
+    coarse = max(1, lens.height // _COARSE)
     east, high, near = light.towards_sun
     high = max(high, 0.35)
     tall = y[::_EVERY]
     right = x[::_EVERY] - tall * np.float32(round(east / high, 5))
     away = ahead[::_EVERY] + tall * np.float32(round(near / high, 5))
     across, down = _project(right, np.zeros_like(tall), np.maximum(away, np.float32(1.5)), lens)
-    left, top = math.floor(float(across.min())) - 2 * _COARSE, math.floor(float(down.min())) - 2 * _COARSE
-    columns = min(math.ceil((float(across.max()) - left) / _COARSE) + 3, lens.width)
-    rows = min(math.ceil((float(down.max()) - top) / _COARSE) + 3, lens.height)
+    left, top = math.floor(float(across.min())) - 2 * coarse, math.floor(float(down.min())) - 2 * coarse
+    columns = min(math.ceil((float(across.max()) - left) / coarse) + 3, lens.width)
+    rows = min(math.ceil((float(down.max()) - top) / coarse) + 3, lens.height)
     mask = np.zeros((rows, columns), np.uint8)
-    row = ((down - np.float32(top)) * np.float32(1 / _COARSE)).astype(np.int64)
-    column = ((across - np.float32(left)) * np.float32(1 / _COARSE)).astype(np.int64)
+    row = ((down - np.float32(top)) * np.float32(1 / coarse)).astype(np.int64)
+    column = ((across - np.float32(left)) * np.float32(1 / coarse)).astype(np.int64)
     kept = (row < rows) & (column < columns)
     mask[row[kept], column[kept]] = 255
     soft = Image.fromarray(mask).filter(ImageFilter.MaxFilter(3)).filter(ImageFilter.BoxBlur(1))
-    size = (columns * _COARSE, rows * _COARSE)
+    size = (columns * coarse, rows * coarse)
     # Under a cloudy sky little more than the ground at the feet is darker.
     depth = 0.18 + 0.42 * light.sun[1] / (light.sun[1] + light.sky[1] + 1e-6)
     levels = (1 - np.arange(256) * (round(depth, 4) / 255)).astype(np.float32)

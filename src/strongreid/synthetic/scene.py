@@ -56,8 +56,11 @@ class Scene:
         return self.horizon + self.camera_height * pixels / height
 
 
-def make_scene(dice: Dice, props: list[Prop], tallest: float) -> Scene:
-    """A new scene, in which a person of 1.7 m near the lower edge is `tallest` pixels tall."""
+def make_scene(dice: Dice, props: list[Prop], tallest: float, *, deserted: bool = False) -> Scene:
+    """A new scene, in which a person of 1.7 m near the lower edge is `tallest` pixels tall.
+
+    `deserted` leaves out the people of the background, who have no identity.
+    """
     horizon = HEIGHT * dice.uniform(0.14, 0.30)
     camera_height = 1.7 * 0.9 * (HEIGHT - horizon) / tallest
     pixels = np.empty((HEIGHT, WIDTH, 3), np.float32)
@@ -67,7 +70,7 @@ def make_scene(dice: Dice, props: list[Prop], tallest: float) -> Scene:
     pixels *= _cast_shadows(dice, base)[..., None]
     image = Image.fromarray(np.rint(np.clip(pixels, 0, 255)).astype(np.uint8))
     image = image.filter(ImageFilter.GaussianBlur(0.7))
-    furniture = _furnish(dice, image, props, base, horizon, camera_height)
+    furniture = _furnish(dice, image, props, base, horizon, camera_height, deserted)
     return Scene(image, horizon, camera_height, tuple(furniture))
 
 
@@ -164,7 +167,13 @@ def _cast_shadows(dice: Dice, base: int) -> Floats:
 
 
 def _furnish(
-    dice: Dice, image: Image.Image, props: list[Prop], base: int, horizon: float, camera_height: float
+    dice: Dice,
+    image: Image.Image,
+    props: list[Prop],
+    base: int,
+    horizon: float,
+    camera_height: float,
+    deserted: bool,
 ) -> list[Piece]:
     """Stand 14 to 26 props on the ground, the far ones first, in place."""
     pieces: list[Piece] = []
@@ -177,6 +186,8 @@ def _furnish(
         if dice.chance(0.5):
             sprite = sprite.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         left, top = round(dice.uniform(-0.05, 1.0) * WIDTH), round(row) - size[1]
+        if deserted and prop.kind == "walker":
+            continue
         shadow = Image.new("L", (size[0] + 6, max(6, size[1] // 7)))
         ImageDraw.Draw(shadow).ellipse((2, 2, size[0] + 3, shadow.height - 3), fill=90)
         shadow = shadow.filter(ImageFilter.GaussianBlur(1.0))

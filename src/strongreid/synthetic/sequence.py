@@ -61,7 +61,7 @@ def sequence(
     """
     settings = settings or WorldSettings()
     _check(settings, identity, camera, frames, fps)
-    world = World(settings)
+    world = World(settings, deserted=True)
     person = make_plan(settings)[identity - 1].person
     assert person is not None, "labelled people come first in the plan"
     spot = world.camera(camera)

@@ -17,6 +17,9 @@ from strongreid.synthetic.wardrobe import Person, draw_people
 PAUSE = 60.0
 """Seconds from the last frame of one camera to the first of the next."""
 
+_TRIES = 30
+"""How many paths are tried for one that leads through no one and no furniture; in a crowd the last is taken."""
+
 _COUNTS: dict[str, tuple[int, int | None]] = {
     "seed": (0, None), "cameras": (1, 100), "people": (1, 200), "frames": (1, 999_999),
     "width": (128, 3840), "height": (96, 2160), "fps": (1, 120),
@@ -43,7 +46,7 @@ class SceneSettings:
     frames: int = 100
     """Frames of each camera, 1 or more."""
     width: int = 1280
-    """Pixels of a frame, 128 to 3840."""
+    """Pixels of a frame, 128 to 3840, and 0.5 to 2.5 times the height."""
     height: int = 720
     """Pixels of a frame, 96 to 2160."""
     fps: int = 25
@@ -80,6 +83,12 @@ class SceneSettings:
                         f"{field.name} is {value!r}; allowed is a number from 0 to {most_share}. Change {field.name}."
                     )
 
+        if not 0.5 <= self.width / self.height <= 2.5:
+            raise InputError(
+                f"width is {self.width} and height {self.height}; allowed is a width of 0.5 to 2.5 times the height. "
+                "Change width or height."
+            )
+
     @property
     def world(self) -> WorldSettings:
         """The world whose cameras and test people these are."""
@@ -104,7 +113,7 @@ def scene_people(settings: SceneSettings) -> list[Person]:
 def render_scene(settings: SceneSettings | None = None) -> Iterator[Frame]:
     """All frames of camera 1, then all of camera 2, and so on; the same settings give the same pixels."""
     settings = settings or SceneSettings()
-    world, people = World(settings.world), scene_people(settings)
+    world, people = World(settings.world, deserted=True), scene_people(settings)
     for camera in range(1, settings.cameras + 1):
         film = _film(settings, world, people, camera)
         for number in range(1, settings.frames + 1):
@@ -116,14 +125,17 @@ def _film(settings: SceneSettings, world: World, people: list[Person], number: i
     camera, dice = world.camera(number), Dice(settings.seed, Stream.STREET, number)
     lens = Lens(camera, settings.width, settings.height)
     weather = even_light(draw_passage(world, camera, 1.7, dice))
-    turns = list(range(len(people)))
-    order = [turns.pop(dice.below(len(turns))) for _ in people]
-    walks = []
+    seconds, turns = settings.frames / settings.fps, list(range(len(people)))
+    walks: list[Walk] = []
     for identity, person in enumerate(people, start=1):
         own = Dice(settings.seed, Stream.STREET, number, identity)
         # One after the other, each is in the middle of the walk somewhere in the film: nobody misses it.
-        middle = (order[identity - 1] + own.uniform()) / len(people) * settings.frames / settings.fps
-        passage = draw_passage(world, camera, person.height, own)
-        body = Body(person, lens.density(passage.pixels))
-        walks.append(Walk(identity, body, passage, lens, middle, own))
+        middle = (turns.pop(dice.below(len(turns))) + own.uniform()) / len(people) * seconds
+        sketch = Body(person, 0.1)
+        for _ in range(_TRIES):
+            walk = Walk(identity, sketch, draw_passage(world, camera, person.height, own), lens, middle, own)
+            if not any(walk.bumps(seconds * step / 40, walks, camera.scene) for step in range(41)):
+                break
+        walk.body = Body(person, lens.density(walk.passage.pixels))
+        walks.append(walk)
     return Film(camera, number, lens, weather, walks, dice)

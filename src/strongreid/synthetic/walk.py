@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,11 +13,12 @@ from strongreid.synthetic.body import Body
 from strongreid.synthetic.camera import Camera, Pixels
 from strongreid.synthetic.dice import Dice
 from strongreid.synthetic.passage import Passage
-from strongreid.synthetic.scene import FOCAL
+from strongreid.synthetic.scene import FOCAL, Scene
 from strongreid.synthetic.skeleton import JOINTS, Stance
 
 _NEAREST = 2.5  # metres: nobody comes closer to the camera
 _LEAST_PIXELS = 20  # of a frame 720 high: smaller people are not drawn
+_ROOM = 0.6  # metres between two people's middles, and from a person to furniture in front or behind
 _GLANCE = 1.5  # seconds from one turn of the head to the next
 
 
@@ -29,12 +31,12 @@ class Lens:
 
     def __init__(self, camera: Camera, width: int, height: int) -> None:
         scene = camera.scene
-        # The scene fills the frame; of what is too much, sky goes before ground.
+        # The scene fills the frame; of what is too much, more goes at the top than at the bottom.
         scale = max(width / scene.image.width, height / scene.image.height)
         self.width, self.height, self.scale = width, height, scale
         self.side = (scene.image.width * scale - width) / 2
         """Frame pixels of the scene's picture beyond the left edge."""
-        self.above = scene.image.height * scale - height
+        self.above = 0.7 * (scene.image.height * scale - height)
         """Frame pixels of the scene's picture beyond the upper edge."""
         self.focal = FOCAL * scale
         self.middle = width / 2
@@ -57,7 +59,7 @@ class Lens:
 
     def density(self, pixels: float) -> float:
         """Of the surfels of a person who is `pixels` tall in the scene's own picture."""
-        return min(max(1.9 * pixels * self.scale / 256, 0.4), 1.3)
+        return min(max(2.1 * pixels * self.scale / 256, 0.4), 1.45)
 
 
 @dataclass(frozen=True)
@@ -113,6 +115,22 @@ class Walk:
         turn = math.floor(place)
         here, there = (self._glances[(turn + step) % len(self._glances)] for step in (0, 1))
         return here + (there - here) * (place - turn)
+
+    def bumps(self, seconds: float, others: Sequence[Walk], scene: Scene) -> bool:
+        """Whether the walker then stands in one of the others or in the scene's furniture, and can be seen to."""
+        here = self.at(seconds)
+        if not self.drawn(here):
+            return False
+        for there in (other.at(seconds) for other in others):
+            if math.hypot(here.x - there.x, here.z - there.z) < _ROOM:
+                return True
+        column = scene.image.width / 2 + FOCAL * here.x / here.z
+        for piece in scene.furniture:
+            away = abs(FOCAL * scene.camera_height / (piece.row - scene.horizon) - here.z)
+            side = 0.5 * _ROOM * FOCAL / here.z
+            if away < _ROOM and piece.left - side < column < piece.left + piece.outline.width + side:
+                return True
+        return False
 
     def drawn(self, footing: Footing) -> bool:
         """Whether any of the walker can be in the frame: near enough, not too near, not far to the side."""
