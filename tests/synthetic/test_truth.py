@@ -146,7 +146,7 @@ def test_occlusion_grows_with_occluders_and_with_bad_boxes():
 
 def test_half_a_person_counts_as_half():
     world = World(CLEAR)
-    subject = make_plan(CLEAR)[0]
+    subject = next(iter(make_plan(CLEAR)))
     trace = Trace()
     take(world, subject, Body(subject.person, world.density), subject.shots[0], trace)
     whole, inside, seen = trace.areas()

@@ -108,8 +108,7 @@ class Camera:
         self._curve = np.array([round(255 * (level / 255) ** gamma) for level in range(256)], np.uint8)
         self.blur = (0.35 + 0.65 * shift) * site.blur
         """The deviation in pixels, for a person 107 pixels tall."""
-        self.noise = np.rint(_BELL * site.noise * (0.25 + 0.75 * shift)).astype(np.int16)
-        """(256,) int16: a bell; an entry drawn at random is the noise of a pixel."""
+        self._noise = np.rint(_BELL * site.noise * (0.25 + 0.75 * shift)).astype(np.int16)
 
     def develop(self, image: Image.Image, exposure: float, smear: float, dice: Dice) -> Image.Image:
         """What the sensor makes of a picture at its own resolution; `smear` is the motion blur in pixels."""
@@ -119,8 +118,12 @@ class Camera:
             image = image.filter(ImageFilter.BoxBlur((round(smear, 2), 0.0)))
         if sigma > 0.2:
             image = image.filter(ImageFilter.BoxBlur(box_radius(sigma)))
-        noisy = np.asarray(image) + self.noise.take(dice.bytes_of((image.height, image.width, 3)))
+        noisy = np.asarray(image) + self.draw_noise(image.height, image.width, dice)
         return Image.fromarray(np.clip(noisy, 0, 255, out=noisy).astype(np.uint8))
+
+    def draw_noise(self, rows: int, columns: int, dice: Dice) -> npt.NDArray[np.int16]:
+        """(rows, columns, 3): the sensor's noise, to be added to a picture."""
+        return self._noise.take(dice.bytes_of((rows, columns, 3)))
 
     def expose(self, image: Image.Image, exposure: float) -> Image.Image:
         """The sensor's colours, without its blur and noise."""

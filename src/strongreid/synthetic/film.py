@@ -76,14 +76,13 @@ class Film:
         self, camera: Camera, number: int, lens: Lens, weather: Passage, walks: Sequence[Walk], dice: Dice
     ) -> None:
         self._camera, self._number, self._lens, self._walks = camera, number, lens, walks
-        self._light, self._brightness = light_of(weather), round(brightness_of(weather), 6)
-        self._exposure = weather.exposure
-        ground = lens.background(camera.scene.image).astype(np.float32) * np.float32(self._brightness)
+        self._light, self._exposure = light_of(weather), weather.exposure
+        brightness = np.round(brightness_of(weather), 6).astype(np.float32)
+        ground = lens.background(camera.scene.image).astype(np.float32) * brightness
         self._ground = np.clip(ground, 0, 255).astype(np.uint8)
         self._blur = box_radius(camera.blur * lens.scale) if camera.blur * lens.scale > 0.2 else 0.0
         self._clean = self._develop(self._ground)
-        shape = (lens.height + _SLACK, lens.width + _SLACK, 3)
-        self._noise = camera.noise.take(dice.bytes_of(shape))
+        self._noise = camera.draw_noise(lens.height + _SLACK, lens.width + _SLACK, dice)
         self._obstacles = _find_obstacles(camera, lens)
 
     def frame(self, number: int, seconds: float, dice: Dice) -> Frame:

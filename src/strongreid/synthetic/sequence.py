@@ -62,7 +62,7 @@ def sequence(
     settings = settings or WorldSettings()
     _check(settings, identity, camera, frames, fps)
     world = World(settings, deserted=True)
-    person = make_plan(settings)[identity - 1].person
+    person = next(subject.person for subject in make_plan(settings) if subject.number == identity)
     assert person is not None, "labelled people come first in the plan"
     spot = world.camera(camera)
     lens = Lens(spot, WIDTH, HEIGHT)

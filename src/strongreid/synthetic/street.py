@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 from strongreid.errors import InputError
 from strongreid.synthetic.body import Body
 from strongreid.synthetic.dice import Dice, Stream
 from strongreid.synthetic.film import Film, Frame
 from strongreid.synthetic.passage import World, draw_passage
+from strongreid.synthetic.plan import make_plan
 from strongreid.synthetic.settings import WorldSettings
 from strongreid.synthetic.walk import Lens, Walk, even_light
-from strongreid.synthetic.wardrobe import Person, draw_people
+from strongreid.synthetic.wardrobe import Person
 
 PAUSE = 60.0
 """Seconds from the last frame of one camera to the first of the next."""
@@ -107,7 +108,8 @@ class SceneSettings:
 
 def scene_people(settings: SceneSettings) -> list[Person]:
     """Who walks through the scene; identity k is number k - 1."""
-    return draw_people(Dice(settings.seed, Stream.TEST_PEOPLE), settings.people, settings.look_alikes)
+    plan = make_plan(replace(settings.world, train_identities=1, test_identities=settings.people, distractors=0.0))
+    return [subject.person for subject in plan if subject.person and subject.number > 1]
 
 
 def render_scene(settings: SceneSettings | None = None) -> Iterator[Frame]:
