@@ -135,7 +135,7 @@ def _cut(frame: Frame, walk: Walk, seconds: float, since: float, settings: World
         pixels=pixels,
         phase=footing.stance.phase,
         place=(footing.x, footing.z),
-        yaw=round(math.degrees(footing.yaw), 1) % 360.0,
+        yaw=round(math.degrees(footing.yaw) % 360.0, 1) % 360.0,
         visibility=seen.visibility,
         box=box,
     )

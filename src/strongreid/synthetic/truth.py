@@ -112,7 +112,7 @@ def _tell(trace: Trace, subject: Subject, shot: Shot, size: tuple[int, int], mas
         track=track_of(subject, shot),
         moment=shot.moment,
         phase=pose.stance.phase,
-        yaw=round(math.degrees(pose.yaw), 1) % 360.0,
+        yaw=round(math.degrees(pose.yaw) % 360.0, 1) % 360.0,
         covered=round(1 - seen / inside, 4) if inside else 0.0,
         cut_off=round(1 - inside / whole, 4) if whole else 1.0,
         occlusion=round(1 - seen / whole, 4) if whole else 1.0,
