@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from strongreid.synthetic.body import Body
 from strongreid.synthetic.camera import Pixels
@@ -82,6 +82,14 @@ class TrueImage:
     """None for a false alarm, which shows no one."""
 
 
+class WithTruth(Protocol):
+    """A `TrueImage`, or any other that carries a truth."""
+
+    @property
+    def truth(self) -> Truth | None:
+        """None for a false alarm."""
+
+
 def images_with_truth(
     settings: WorldSettings | None = None, *, masks: bool = False, joints: bool = False
 ) -> Iterator[TrueImage]:
@@ -129,7 +137,7 @@ def track_of(subject: Subject, shot: Shot) -> str:
     return name if shot.identity > 0 or shot.identity == JUNK else f"{name}_{shot.frame:06d}"
 
 
-def describe(image: TrueImage) -> dict[str, Any]:
+def describe(image: WithTruth) -> dict[str, Any]:
     """What a manifest's row can say about a picture, ready for JSON; the mask, a picture itself, stays out.
 
     A false alarm has None as its subject, and nothing more.
