@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,7 @@ Mask = npt.NDArray[np.bool_]
 _SOLID = 128  # of 255: from here on, an outline with soft edges hides what is behind it
 _BEHIND = 0.18
 """Metres by which a joint may lie behind the surface that is seen there and still count as seen: a thick limb."""
+_NEAR = 2  # canvas pixels
 
 
 @dataclass(frozen=True)
@@ -140,8 +142,13 @@ class Trace:
         rows, columns = sight.shown.shape
         across = (places[:, 0] * scale - window.left) * window.across
         down = (window.top - places[:, 1] * scale) * window.down
-        visible = (across >= 0) & (across < columns) & (down >= 0) & (down < rows)
-        row, column = (np.clip(np.floor(v), 0, n - 1).astype(np.int64) for v, n in ((down, rows), (across, columns)))
-        visible &= (sight.shown & ~self._covered)[row, column]
-        visible &= sight.depth[row, column] - places[:, 2] < _BEHIND
+        inside = (across >= 0) & (across < columns) & (down >= 0) & (down < rows)
+        plain = sight.shown & ~self._covered
+        visible = np.zeros(len(places), bool)
+        # The nearest pixel may be a gap at a seam or an edge: a few around it count too.
+        for aside, below in product(range(-_NEAR, _NEAR + 1), repeat=2):
+            row = np.clip(np.floor(down) + below, 0, rows - 1).astype(np.int64)
+            column = np.clip(np.floor(across) + aside, 0, columns - 1).astype(np.int64)
+            visible |= plain[row, column] & (sight.depth[row, column] - places[:, 2] < _BEHIND)
+        visible &= inside
         return np.stack([across * (size[0] / columns), down * (size[1] / rows)], axis=1), visible
