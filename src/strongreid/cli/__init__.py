@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from strongreid.cli.data import extract, inspect, synthesize
 from strongreid.cli.evaluation import calibrate, compare, cross_domain, evaluate, join
+from strongreid.cli.scene import scene
 from strongreid.cli.training import train
 from strongreid.errors import InputError
 
@@ -25,6 +26,7 @@ verbs:
   calibrate    what a distance means: thresholds and probabilities, stored with the model
   extract      features of pictures as one Parquet table
   synthesize   generate a pedestrian data set from a seed, or check one
+  scene        generate films of walking people in the layout of MOT Challenge
   inspect      counts and a contact sheet of a data set
 
 strongreid VERB --help tells the rest; strongreid --version the version.
@@ -75,6 +77,7 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
     "join": join,
     "extract": extract,
     "synthesize": synthesize,
+    "scene": scene,
     "inspect": inspect,
 }
 

@@ -19,12 +19,11 @@ from strongreid.errors import InputError
 from strongreid.files import atomic_folder, recover_folder
 from strongreid.synthetic.body import Body
 from strongreid.synthetic.camera import Pixels
-from strongreid.synthetic.capture import photograph, photograph_nobody
-from strongreid.synthetic.dice import Dice, Stream
 from strongreid.synthetic.journal import Finished, Journal, Row, find_set, read_manifest
-from strongreid.synthetic.passage import World, draw_passage
-from strongreid.synthetic.plan import JUNK, Shot, Split, Subject, in_tasks, make_plan, plan_endlessly
+from strongreid.synthetic.passage import World
+from strongreid.synthetic.plan import Split, Subject, in_tasks, make_plan, plan_endlessly
 from strongreid.synthetic.settings import PRESETS, WorldSettings, preset
+from strongreid.synthetic.take import take
 from strongreid.synthetic.wardrobe import Person
 from strongreid.synthetic.workers import count_processes, map_in_order
 
@@ -219,19 +218,5 @@ def render(world: World, subject: Subject) -> Iterator[GeneratedImage]:
     """Every picture of a subject."""
     body = Body(subject.person, world.density) if subject.person else None
     for shot in subject.shots:
-        pixels = _take(world, subject, body, shot)
+        pixels = take(world, subject, body, shot)
         yield GeneratedImage(shot.split, shot.identity, shot.camera, shot.frame, shot.name, pixels)
-
-
-def _take(world: World, subject: Subject, body: Body | None, shot: Shot) -> Pixels:
-    seed, camera = world.settings.seed, world.camera(shot.camera)
-    if body is None:
-        return photograph_nobody(world, camera, Dice(seed, Stream.SHOT, subject.number, shot.camera, shot.frame))
-    # A labelled person passes a camera once; each picture of a stranger is of another passage.
-    turn = 0 if shot.identity else shot.frame
-    passing = Dice(seed, Stream.TRACK, subject.number, shot.camera, turn)
-    passage = draw_passage(world, camera, body.person.height, passing)
-    junk = shot.identity == JUNK
-    stream = Stream.JUNK if junk else Stream.SHOT
-    dice = Dice(seed, stream, subject.number, shot.camera, shot.frame)
-    return photograph(world, body, passage, shot.moment, dice, junk=junk)

@@ -38,6 +38,10 @@ class Stream(IntEnum):
     JUNK = 11
     DISTRACTORS = 12
     ENDLESS_PEOPLE = 20
+    STREET = 40
+    DETECTOR = 41
+    FILM_NOISE = 42
+    COMPANIONS = 43
 
 
 class Dice:

@@ -14,6 +14,10 @@ _GRAZING = np.float32(-0.08)  # normals a little beyond the edge still count, or
 _DEPTH_ORIGIN, _DEPTH_STEPS = np.float32(2.0), np.float32(16000.0)  # metres, and steps per metre in uint16
 
 
+Indices = npt.NDArray[np.int64]
+Surfels = npt.NDArray[np.int32]
+
+
 @dataclass(frozen=True)
 class Light:
     """Light on a body: directions as the camera sees them (x right, y up, z to it), strengths per colour."""
@@ -45,7 +49,7 @@ class Window:
 
 def splat(
     places: Floats, normals: Floats, window: Window, shape: tuple[int, int], spacing: float
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:
+) -> tuple[Indices, Surfels]:
     """Which surfel each pixel of a canvas shows: flat pixel numbers, and the surfels there.
 
     `shape` is (rows, columns), `spacing` the metres between neighbouring surfels.
