@@ -74,6 +74,17 @@ def test_an_error_leaves_what_was_there_and_nothing_else(kind, error, older, tmp
     assert tree(tmp_path) == before
 
 
+def test_a_resumable_folder_keeps_what_was_begun_and_a_reader_sees_none_of_it(tmp_path):
+    path = tmp_path / "model"
+    with pytest.raises(KeyboardInterrupt), atomic_folder(path, resumable=True) as partial:
+        write_half(partial / "a", KeyboardInterrupt())
+    assert tree(tmp_path) == {".model.partial/a": "half"}
+    with atomic_folder(path, resumable=True) as partial:
+        assert (partial / "a").read_text() == "half"
+        (partial / "b").write_text("2")
+    assert tree(tmp_path) == {"model/a": "half", "model/b": "2"}
+
+
 @pytest.mark.parametrize("kind", [atomic_file, atomic_folder])
 def test_a_full_disk_is_an_input_error_that_says_what_to_do(kind, tmp_path):
     path = tmp_path / "x"

@@ -36,12 +36,13 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def atomic_folder(path: Path, *, durable: bool = True) -> Iterator[Path]:
+def atomic_folder(path: Path, *, durable: bool = True, resumable: bool = False) -> Iterator[Path]:
     """Yield an empty temporary folder beside `path`; on success it replaces `path`, on any error it is removed.
 
     A reader sees the old folder or the new one, or, for the instant between the two renames, none, while the
     old one waits beside it under `.NAME.old`; `recover_folder` puts it back after a kill in that instant.
     `durable=False` leaves flushing to the system: for thousands of files that can be made again, such as pictures.
+    `resumable=True` leaves the temporary folder as it is, at the start and on an error: the caller goes on with it.
 
     Raises:
         InputError: the disk is full or refuses the write; what stood at `path` before is intact.
@@ -52,8 +53,9 @@ def atomic_folder(path: Path, *, durable: bool = True) -> Iterator[Path]:
         raise InputError(f"{path} is a file, and a folder is to be written there: choose another name.")
     try:
         recover_folder(path)
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
+        if not resumable:
+            shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True, exist_ok=resumable)
         yield partial
         for file in partial.rglob("*") if durable else ():
             _flush(file)
@@ -65,7 +67,8 @@ def atomic_folder(path: Path, *, durable: bool = True) -> Iterator[Path]:
     except OSError as error:
         raise _refusal(path, error) from error
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        if not resumable:
+            shutil.rmtree(partial, ignore_errors=True)
         recover_folder(path)
 
 

@@ -21,7 +21,7 @@ from strongreid.synthetic.dataset import WorldSettings, images, synthesize
 from strongreid.synthetic.dice import Dice
 from strongreid.synthetic.plan import SPLITS, make_plan
 from strongreid.synthetic.skeleton import Stance
-from strongreid.synthetic.wardrobe import CLUSTER_CAP, draw_people, draw_person
+from strongreid.synthetic.wardrobe import draw_person
 
 TINY = WorldSettings(
     train_identities=4, test_identities=3, cameras=3, height=64, width=32, frames_max=3, distractors=0.5, junk=0.9
@@ -73,7 +73,7 @@ def test_the_manifest_describes_the_pixels_that_images_yields(written: tuple[Pat
         }
         for image in images(TINY)
     ]
-    assert rows == written[1]["images"]
+    assert rows == [{key: row[key] for key in row if key != "jpeg_sha256"} for row in written[1]["images"]]
 
 
 def test_another_seed_is_another_world(written: tuple[Path, dict[str, Any]]) -> None:
@@ -144,17 +144,6 @@ def test_the_gallery_has_distractors_and_junk() -> None:
     assert count[0] == round(0.4 * count[1])
     assert 0.3 * queries < count[-1] < 0.7 * queries
     assert not any(shot.identity < 1 for shot in shots if shot.split != "bounding_box_test")
-
-
-def test_clusters_of_look_alikes_stay_small() -> None:
-    people = draw_people(Dice(3), 200, look_alikes=0.95)
-    sizes = Counter(person.cluster for person in people)
-    assert max(sizes.values()) == CLUSTER_CAP == 5
-    assert all(people[cluster].cluster == cluster for cluster in sizes)
-
-
-def test_no_look_alikes_when_none_are_asked_for() -> None:
-    assert [person.cluster for person in draw_people(Dice(3), 20, look_alikes=0.0)] == list(range(20))
 
 
 def test_a_body_stands_on_the_ground_and_is_as_tall_as_its_person() -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from strongreid.cli.data import extract, inspect, synthesize
 from strongreid.cli.evaluation import calibrate, compare, cross_domain, evaluate, join
+from strongreid.cli.scene import scene
 from strongreid.cli.training import train
 from strongreid.errors import InputError
 
@@ -24,7 +25,8 @@ verbs:
   join         results of several seeds or splits: mean and spread
   calibrate    what a distance means: thresholds and probabilities, stored with the model
   extract      features of pictures as one Parquet table
-  synthesize   generate a pedestrian data set from a seed
+  synthesize   generate a pedestrian data set from a seed, or check one
+  scene        generate films of walking people in the layout of MOT Challenge
   inspect      counts and a contact sheet of a data set
 
 strongreid VERB --help tells the rest; strongreid --version the version.
@@ -32,7 +34,10 @@ strongreid VERB --help tells the rest; strongreid --version the version.
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one verb; returns the exit code: 0 done, 2 bad input or a loss that is not finite, 130 interrupted."""
+    """Run one verb; returns the exit code.
+
+    0 done, 1 differences found by --verify, 2 bad input or a loss that is not finite, 130 interrupted.
+    """
     arguments = [_underscored(argument) for argument in (sys.argv[1:] if argv is None else argv)]
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(DESCRIPTION, end="")
@@ -72,6 +77,7 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
     "join": join,
     "extract": extract,
     "synthesize": synthesize,
+    "scene": scene,
     "inspect": inspect,
 }
 

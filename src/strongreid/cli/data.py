@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from strongreid.cli.parser import Parser, model_arguments, parse
+from dataclasses import asdict
+
+from jsonargparse import Namespace
+
+from strongreid.cli.parser import Parser, chosen_preset, model_arguments, parse
+from strongreid.errors import InputError
 
 
 def extract(arguments: list[str]) -> int:
@@ -35,22 +40,57 @@ def extract(arguments: list[str]) -> int:
 
 
 def synthesize(arguments: list[str]) -> int:
-    """Generate a data set."""
-    parser = Parser(prog="strongreid synthesize", allow_abbrev=False, description="Generate a pedestrian data set.")
-    from strongreid.synthetic.dataset import WorldSettings
-    from strongreid.synthetic.dataset import synthesize as generate
+    """Generate a data set, or check one."""
+    from strongreid.synthetic.dataset import PRESETS, WorldSettings, write_set
+    from strongreid.synthetic.dataset import preset as preset_of
 
+    parser = Parser(
+        prog="strongreid synthesize", allow_abbrev=False, description="Generate a pedestrian data set, or check one."
+    )
     parser.add_argument("--config", action="config", help="a YAML or JSON file of settings")
-    parser.add_argument("output", help="folder to write")
+    parser.add_argument("--preset", default="default", choices=list(PRESETS), help="the settings to start from")
+    parser.add_argument("output", help="folder to write; one that was begun is gone on with")
+    parser.add_argument("--verify", action="store_true", help="write nothing: check a folder against its manifest")
+    parser.add_argument("--files_only", action="store_true", help="with --verify: render nothing, check the files")
     parser.add_argument("--processes", type=int, help="processes; default: one per core")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     parser.add_class_arguments(WorldSettings)
+    name = chosen_preset(arguments, "default")
+    if name in PRESETS:
+        parser.set_defaults(asdict(preset_of(name)))
     parsed = parse(parser, arguments)
-    settings = WorldSettings(**{name: parsed[name] for name in WorldSettings.__dataclass_fields__})
-    manifest = generate(parsed.output, settings, processes=parsed.processes, progress=not parsed.quiet)
-    counts = ", ".join(f"{name} {count}" for name, count in manifest["counts"].items())
+    if parsed.verify:
+        return _verify(parsed, arguments)
+    if parsed.files_only:
+        raise InputError(
+            "--files_only is given without --verify: it says what to check. Add --verify, or leave it out."
+        )
+    settings = WorldSettings(**{field: parsed[field] for field in WorldSettings.__dataclass_fields__})
+    manifest = write_set(parsed.output, settings, processes=parsed.processes, progress=not parsed.quiet)
+    counts = ", ".join(f"{split} {count}" for split, count in manifest["counts"].items())
     print(f"{parsed.output}: {counts}")
     return 0
+
+
+def _verify(parsed: Namespace, arguments: list[str]) -> int:
+    """Print every difference; the exit code is 1 if there are any."""
+    from strongreid.synthetic.verification import verify
+
+    allowed = ("--verify", "--files_only", "--processes", "--quiet")
+    flags = [argument.partition("=")[0] for argument in arguments if argument.startswith("--")]
+    if others := [flag for flag in flags if flag not in allowed]:
+        raise InputError(
+            f"{', '.join(others)} with --verify: the manifest tells the settings. Allowed is {', '.join(allowed)}; "
+            f"leave the rest out."
+        )
+    differences = verify(
+        parsed.output, pixels=not parsed.files_only, processes=parsed.processes, progress=not parsed.quiet
+    )
+    for difference in differences:
+        print(difference)
+    if not differences:
+        print(f"{parsed.output}: as its manifest says")
+    return 1 if differences else 0
 
 
 def inspect(arguments: list[str]) -> int:

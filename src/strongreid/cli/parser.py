@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import re
+from pathlib import Path
 from typing import NoReturn
 
+import yaml
 from jsonargparse import ArgumentParser, Namespace
+
+from strongreid.errors import InputError
 
 
 class Parser(ArgumentParser):
@@ -41,3 +46,39 @@ def parse(parser: ArgumentParser, arguments: list[str]) -> Namespace:
     """The arguments; leaves with code 2 where they are wrong."""
     parsed: Namespace = parser.parse_args(arguments)
     return parsed
+
+
+def chosen_preset(arguments: list[str], default: str) -> str:
+    """The preset that --preset or else a --config names, before the parser is complete.
+
+    Raises:
+        InputError: a configuration is not YAML.
+    """
+    named = [preset for config in _values_of("--config", arguments) if (preset := _preset_in(config))]
+    return [default, *named, *_values_of("--preset", arguments)][-1]
+
+
+def _values_of(flag: str, arguments: list[str]) -> list[str]:
+    """The values given to a flag, before the parser is complete."""
+    values = []
+    for argument, following in itertools.pairwise([*arguments, ""]):
+        if argument.startswith(f"{flag}="):
+            values.append(argument.split("=", 1)[1])
+        elif argument == flag:
+            values.append(following)
+    return values
+
+
+def _preset_in(config: str) -> str | None:
+    """The preset that a configuration (a file, or its text) names, before the parser is complete.
+
+    Raises:
+        InputError: it is not YAML.
+    """
+    try:
+        is_file = "\n" not in config and Path(config).is_file()
+        settings = yaml.safe_load(Path(config).read_bytes() if is_file else config)
+    except (yaml.YAMLError, OSError, ValueError) as error:
+        raise InputError(f"cannot read the configuration {config}: {' '.join(str(error).split())}.") from error
+    preset = settings.get("preset") if isinstance(settings, dict) else None
+    return preset if isinstance(preset, str) else None

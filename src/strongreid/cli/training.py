@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 import sys
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from strongreid.cli.parser import Parser, parse
+from strongreid.cli.parser import Parser, chosen_preset, parse
 from strongreid.config import PRESETS, Config
-from strongreid.errors import InputError
 
 
 def train(arguments: list[str]) -> int:
@@ -24,8 +20,7 @@ def train(arguments: list[str]) -> int:
     parser.add_argument("--profile", action="store_true", help="take ten steps and say where their time goes")
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
     parser.add_class_arguments(Config)
-    named = [preset for config in _values_of("--config", arguments) if (preset := _preset_in(config))]
-    preset = ["bag_of_tricks", *named, *_values_of("--preset", arguments)][-1]
+    preset = chosen_preset(arguments, "bag_of_tricks")
     if preset in PRESETS:
         parser.set_defaults(_flat(PRESETS[preset]().to_dict()))
     parsed = parse(parser, arguments)
@@ -55,32 +50,6 @@ def train(arguments: list[str]) -> int:
     print((folder / "table.txt").read_text(encoding="utf-8"))
     print(f"run folder: {folder} (models in last/ and best/, curves.png, ranks.png, log.jsonl)")
     return 0
-
-
-def _values_of(flag: str, arguments: list[str]) -> list[str]:
-    """The values given to a flag, before the parser is complete."""
-    values = []
-    for argument, following in itertools.pairwise([*arguments, ""]):
-        if argument.startswith(f"{flag}="):
-            values.append(argument.split("=", 1)[1])
-        elif argument == flag:
-            values.append(following)
-    return values
-
-
-def _preset_in(config: str) -> str | None:
-    """The preset that a configuration (a file, or its text) names, before the parser is complete.
-
-    Raises:
-        InputError: it is not YAML.
-    """
-    try:
-        is_file = "\n" not in config and Path(config).is_file()
-        settings = yaml.safe_load(Path(config).read_bytes() if is_file else config)
-    except (yaml.YAMLError, OSError, ValueError) as error:
-        raise InputError(f"cannot read the configuration {config}: {' '.join(str(error).split())}.") from error
-    preset = settings.get("preset") if isinstance(settings, dict) else None
-    return preset if isinstance(preset, str) else None
 
 
 def _flat(settings: dict[str, Any]) -> dict[str, Any]:

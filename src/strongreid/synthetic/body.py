@@ -104,6 +104,10 @@ class Body:
             first = last
         return places, normals
 
+    def joints(self, stance: Stance, yaw: float, elevation: float) -> npt.NDArray[np.float64]:
+        """(joints, 3): the places of `skeleton.JOINTS`, as seen by a camera like those of `pose`."""
+        return np.array(self._skeleton.joints(stance)) @ _view(yaw, elevation).T
+
 
 def _view(yaw: float, elevation: float) -> npt.NDArray[np.float64]:
     cos_yaw, sin_yaw = math.cos(yaw), math.sin(yaw)

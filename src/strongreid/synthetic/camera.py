@@ -72,7 +72,7 @@ _BELL = np.array([NormalDist().inv_cdf((step + 0.5) / 256) for step in range(256
 _EXPOSURE = 1.12
 
 
-def _box_radius(sigma: float) -> float:
+def box_radius(sigma: float) -> float:
     """The radius at which one pass of Pillow's box blur, a third of the price, blurs like a Gaussian.
 
     Below one pixel its kernel is (radius, 1, radius), of variance 2 radius / (1 + 2 radius).
@@ -84,7 +84,8 @@ def _box_radius(sigma: float) -> float:
 class Camera:
     """Camera `number` (from 1) of a world."""
 
-    def __init__(self, settings: WorldSettings, number: int) -> None:
+    def __init__(self, settings: WorldSettings, number: int, *, deserted: bool = False) -> None:
+        """`deserted` leaves out the people of the background, and nothing else."""
         dice = Dice(settings.seed, Stream.CAMERA, number)
         site, shift = _SITES[(number - 1) % len(_SITES)], settings.colour_shift
         # Past the last site they come round again, turned, so that no two cameras see quite the same.
@@ -96,7 +97,8 @@ class Camera:
         self.sky_light, self.sun_light = site.sky_light, site.sun_light
         self.tallness = site.tallness
         props = make_props(Dice(settings.seed, Stream.PROPS, number))
-        self.scene = make_scene(Dice(settings.seed, Stream.SCENE, number), props, self.tallness[1])
+        scenery = Dice(settings.seed, Stream.SCENE, number)
+        self.scene = make_scene(scenery, props, self.tallness[1], deserted=deserted)
         self.props = [prop for prop in props if prop.blocks]
         balance = [1 + 1.3 * shift * (part - 1) + dice.normal(0, 0.02 * shift) for part in site.balance]
         self._balance = np.array(balance) * _EXPOSURE * (1 + 1.2 * shift * (site.gain - 1))
@@ -104,20 +106,29 @@ class Camera:
         self._mixing = saturation * np.eye(3) + (1 - saturation) * _GREY
         gamma = 1 + shift * (site.gamma - 1)
         self._curve = np.array([round(255 * (level / 255) ** gamma) for level in range(256)], np.uint8)
-        self._blur = (0.35 + 0.65 * shift) * site.blur
+        self.blur = (0.35 + 0.65 * shift) * site.blur
+        """The deviation in pixels, for a person 107 pixels tall."""
         self._noise = np.rint(_BELL * site.noise * (0.25 + 0.75 * shift)).astype(np.int16)
 
     def develop(self, image: Image.Image, exposure: float, smear: float, dice: Dice) -> Image.Image:
         """What the sensor makes of a picture at its own resolution; `smear` is the motion blur in pixels."""
+        image = self.expose(image, exposure)
+        sigma = self.blur * dice.uniform(0.6, 1.4) * image.height / 107
+        if smear >= 0.3:
+            image = image.filter(ImageFilter.BoxBlur((round(smear, 2), 0.0)))
+        if sigma > 0.2:
+            image = image.filter(ImageFilter.BoxBlur(box_radius(sigma)))
+        noisy = np.asarray(image) + self.draw_noise(image.height, image.width, dice)
+        return Image.fromarray(np.clip(noisy, 0, 255, out=noisy).astype(np.uint8))
+
+    def draw_noise(self, rows: int, columns: int, dice: Dice) -> npt.NDArray[np.int16]:
+        """(rows, columns, 3): the sensor's noise, to be added to a picture."""
+        return self._noise.take(dice.bytes_of((rows, columns, 3)))
+
+    def expose(self, image: Image.Image, exposure: float) -> Image.Image:
+        """The sensor's colours, without its blur and noise."""
         # Multiples of 2^-12 times whole numbers below 256: exact in float32, in any order of adding.
         matrix = (np.rint(self._mixing * self._balance * exposure * 4096).T / 4096).astype(np.float32)
         linear = np.asarray(image).astype(np.float32) @ matrix
         levels = np.rint(np.clip(linear, 0, 255, out=linear), out=linear).astype(np.uint8)
-        image = Image.fromarray(self._curve.take(levels))
-        sigma = self._blur * dice.uniform(0.6, 1.4) * image.height / 107
-        if smear >= 0.3:
-            image = image.filter(ImageFilter.BoxBlur((round(smear, 2), 0.0)))
-        if sigma > 0.2:
-            image = image.filter(ImageFilter.BoxBlur(_box_radius(sigma)))
-        noisy = np.asarray(image) + self._noise.take(dice.bytes_of((image.height, image.width, 3)))
-        return Image.fromarray(np.clip(noisy, 0, 255, out=noisy).astype(np.uint8))
+        return Image.fromarray(self._curve.take(levels))

@@ -13,9 +13,10 @@ from strongreid.synthetic.camera import Camera, Pixels
 from strongreid.synthetic.dice import Dice
 from strongreid.synthetic.passage import PASSERS_BY, SUPERSAMPLING, Passage, World
 from strongreid.synthetic.props import SHARPNESS, Prop
-from strongreid.synthetic.raster import Light, Window, shade, splat
+from strongreid.synthetic.raster import Indices, Light, Surfels, Window, shade, splat
 from strongreid.synthetic.settings import WorldSettings
 from strongreid.synthetic.skeleton import Stance
+from strongreid.synthetic.trace import Trace
 from strongreid.synthetic.tube import Floats
 
 _SUN = (1.05, 1.0, 0.90)
@@ -46,24 +47,47 @@ class _View:
     """Of the scene and of what stands in it."""
 
 
-def photograph(world: World, body: Body, passage: Passage, moment: int, dice: Dice, *, junk: bool = False) -> Pixels:
-    """(height, width, 3): picture number `moment` of a passage; `junk` is a box that no one would keep."""
+def photograph(
+    world: World,
+    body: Body,
+    passage: Passage,
+    moment: int,
+    dice: Dice,
+    *,
+    junk: bool = False,
+    trace: Trace | None = None,
+) -> Pixels:
+    """(height, width, 3): picture number `moment` of a passage; `junk` is a box that no one would keep.
+
+    `trace` takes note of where the person is in the picture.
+    """
     settings = world.settings
     stance = Stance(passage.phase + moment * passage.pace, passage.swing, dice.normal(0, 0.25), passage.raised)
-    places, normals = _seen(body, stance, passage.yaw + dice.normal(0, 0.06), passage)
+    yaw = passage.yaw + dice.normal(0, 0.06)
+    places, normals = _seen(body, stance, yaw, passage)
     top, bottom = float(places[1].max()), float(places[1].min())
     box = _draw_box(dice, settings.bad_boxes, top, bottom, junk)
     scale = passage.pixels / (top - bottom)
     view = _frame(settings, passage, moment, box, scale)
     if dice.chance(_SOMEONE_BEHIND):
         _add_passer_by(world, view, passage, dice, in_front=False)
-    _paint(view, body, places, normals)
+    shown, surfels = _paint(view, body, places, normals)
+    if trace:
+        trace.pose(body, stance, yaw, passage)
+        trace.show(places, normals, view.window, view.canvas.shape[:2], shown, surfels)
     if dice.chance(min(1.0, settings.occlusion * (3 if junk else 1))):
-        _add_passer_by(world, view, passage, dice, in_front=True)
+        hidden = _add_passer_by(world, view, passage, dice, in_front=True)
+        if trace:
+            trace.cover(hidden)
     image = Image.fromarray(np.clip(view.canvas, 0, 255).astype(np.uint8))
     if dice.chance(0.9 * settings.occlusion):
-        _add_prop(image, view, dice.pick(passage.camera.props), dice)
-    return _sense(image, passage, _native_size(box.height * scale, settings), settings, dice)
+        place, shape = _add_prop(image, view, dice.pick(passage.camera.props), dice)
+        if trace:
+            trace.cover_by_cut_out(place, shape)
+    native = _native_size(box.height * scale, settings)
+    if trace:
+        trace.sensor = native
+    return _sense(image, passage, native, settings, dice)
 
 
 def photograph_nobody(world: World, camera: Camera, dice: Dice) -> Pixels:
@@ -108,7 +132,6 @@ def _draw_box(dice: Dice, bad_boxes: float, top: float, bottom: float, junk: boo
 
 def _frame(settings: WorldSettings, passage: Passage, moment: int, box: _Box, scale: float) -> _View:
     """The view of a box: the scene behind it, lit; `scale` is the scene's pixels per metre there."""
-    camera = passage.camera
     rows, columns = round(settings.height * SUPERSAMPLING), round(settings.width * SUPERSAMPLING)
     window = Window(
         box.x - box.width / 2,
@@ -116,14 +139,20 @@ def _frame(settings: WorldSettings, passage: Passage, moment: int, box: _Box, sc
         round(columns / box.width, 4),
         round(rows / box.height, 4),
     )
-    brightness = 0.85 * camera.sky_light + 0.6 * passage.sun + 0.15
+    brightness = brightness_of(passage)
     canvas = _background(passage, moment, box, scale, (columns, rows))
-    view = _View(canvas, window, _light(passage), brightness)
+    view = _View(canvas, window, light_of(passage), brightness)
     canvas *= _ground_light(view)
     return view
 
 
-def _light(passage: Passage) -> Light:
+def brightness_of(passage: Passage) -> float:
+    """The light on the scene, and on what stands in it, where 1 leaves their colours as they are."""
+    return 0.85 * passage.camera.sky_light + 0.6 * passage.sun + 0.15
+
+
+def light_of(passage: Passage) -> Light:
+    """The light on a person."""
     camera, sun, sky = passage.camera, passage.sun, passage.camera.sky_light
     return Light(
         towards_sun=camera.towards_sun,
@@ -166,14 +195,17 @@ def _ground_light(view: _View) -> Floats:
     return factors
 
 
-def _paint(view: _View, body: Body, places: Floats, normals: Floats) -> None:
+def _paint(view: _View, body: Body, places: Floats, normals: Floats) -> tuple[Indices, Surfels]:
+    """Draw a body in place; returns what `splat` does."""
     rows, columns = view.canvas.shape[:2]
     pixels, surfels = splat(places, normals, view.window, (rows, columns), body.spacing)
     colours = shade(surfels, places, normals, body.albedo, view.light, body.person.height)
     view.canvas.reshape(-1, 3)[pixels] = colours
+    return pixels, surfels
 
 
-def _add_passer_by(world: World, view: _View, passage: Passage, dice: Dice, *, in_front: bool) -> None:
+def _add_passer_by(world: World, view: _View, passage: Passage, dice: Dice, *, in_front: bool) -> Indices:
+    """Draw somebody else in place; returns the flat numbers of the pixels that show them."""
     body = world.passer_by(dice.below(PASSERS_BY))
     yaw = passage.yaw + dice.pick((0.0, math.pi, dice.uniform(-1, 1))) + dice.normal(0, 0.2)
     stance = Stance(dice.uniform(0, math.tau), passage.swing, dice.normal(0, 0.25))
@@ -188,11 +220,11 @@ def _add_passer_by(world: World, view: _View, passage: Passage, dice: Dice, *, i
         round(window.across * nearer, 4),
         round(window.down * nearer, 4),
     )
-    _paint(replace(view, window=shifted), body, places, normals)
+    return _paint(replace(view, window=shifted), body, places, normals)[0]
 
 
-def _add_prop(image: Image.Image, view: _View, prop: Prop, dice: Dice) -> None:
-    """Stand street furniture in front of the person, in place."""
+def _add_prop(image: Image.Image, view: _View, prop: Prop, dice: Dice) -> tuple[tuple[int, int], Image.Image]:
+    """Stand street furniture in front of the person, in place; returns its left upper corner and its outline."""
     window, nearer = view.window, dice.uniform(1.05, 1.35)
     wide = max(2, round(prop.image.width / SHARPNESS * window.across * nearer))
     tall = max(2, round(prop.height * window.down * nearer))
@@ -206,7 +238,9 @@ def _add_prop(image: Image.Image, view: _View, prop: Prop, dice: Dice) -> None:
         left = round(dice.uniform(-0.6, 0.4) * wide) - (wide - image.width) // 2
     else:
         left = round(dice.uniform(-0.3, 1.0) * image.width - 0.3 * wide)
-    image.paste(lit, (left, foot - tall), sprite.getchannel("A").filter(ImageFilter.GaussianBlur(0.8)))
+    outline = sprite.getchannel("A").filter(ImageFilter.GaussianBlur(0.8))
+    image.paste(lit, (left, foot - tall), outline)
+    return (left, foot - tall), outline
 
 
 def _native_size(tall: float, settings: WorldSettings) -> tuple[int, int]:

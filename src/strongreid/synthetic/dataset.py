@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import os
+import io
 import sys
-from collections import Counter
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass
-from functools import lru_cache
-from multiprocessing import get_context
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -20,22 +16,31 @@ from PIL import Image
 from tqdm import tqdm
 
 from strongreid.errors import InputError
-from strongreid.files import atomic_folder, recover_folder, write_json
+from strongreid.files import atomic_folder, recover_folder
 from strongreid.synthetic.body import Body
 from strongreid.synthetic.camera import Pixels
-from strongreid.synthetic.capture import photograph, photograph_nobody
-from strongreid.synthetic.dice import GENERATOR_VERSION, Dice, Stream
-from strongreid.synthetic.passage import World, draw_passage
-from strongreid.synthetic.plan import JUNK, SPLITS, Shot, Split, Subject, make_plan
-from strongreid.synthetic.settings import WorldSettings
+from strongreid.synthetic.journal import Finished, Journal, Row, find_set, read_manifest
+from strongreid.synthetic.passage import World
+from strongreid.synthetic.plan import Split, Subject, in_tasks, make_plan, plan_endlessly
+from strongreid.synthetic.settings import PRESETS, WorldSettings, preset
+from strongreid.synthetic.take import take
+from strongreid.synthetic.wardrobe import Person
+from strongreid.synthetic.workers import count_processes, map_in_order
 
-__all__ = ["GeneratedImage", "WorldSettings", "images", "synthesize"]
-
-GENERATOR_NAME = "strongreid.synthetic"
-MANIFEST = "manifest.json"
+__all__ = [
+    "PRESETS",
+    "GeneratedIdentity",
+    "GeneratedImage",
+    "WorldSettings",
+    "identities",
+    "images",
+    "preset",
+    "stream",
+    "synthesize",
+    "write_set",
+]
 
 _JPEG_QUALITY = 92
-_SUBJECTS_PER_TASK = 6
 
 
 @dataclass(frozen=True)
@@ -54,12 +59,66 @@ class GeneratedImage:
     """(height, width, 3)."""
 
 
-def images(settings: WorldSettings | None = None) -> Iterator[GeneratedImage]:
-    """Render the set in memory, picture after picture, in the manifest's order."""
+@dataclass(frozen=True)
+class GeneratedIdentity:
+    """One person and every picture of them."""
+
+    number: int
+    """The identity, from 1."""
+    person: Person
+    images: tuple[GeneratedImage, ...]
+    """For a person of the test split junk is among them, with identity -1."""
+
+
+def images(
+    settings: WorldSettings | None = None, first: int = 1, last: int | None = None
+) -> Iterator[GeneratedImage]:
+    """Render the set in memory, picture after picture, in the manifest's order.
+
+    With `first` and `last` only the pictures of identities `first` to `last`, both included, are rendered.
+    Distractors follow the last identity: false alarms as one more, then each stranger as one more.
+
+    Raises:
+        InputError: `first` is less than 1, or `last` less than `first`.
+    """
     settings = settings or WorldSettings()
+    _check_span(first, last)
     world = World(settings)
-    for subject in make_plan(settings):
-        yield from _render(world, subject)
+    return (image for subject in make_plan(settings, first, last) for image in render(world, subject))
+
+
+def identities(
+    settings: WorldSettings | None = None, first: int = 1, last: int | None = None
+) -> Iterator[GeneratedIdentity]:
+    """Render the people of the set in memory, one after another: first those of the training split, then the others.
+
+    With `first` and `last` only identities `first` to `last`, both included, are rendered.
+
+    Raises:
+        InputError: `first` is less than 1, or `last` less than `first`.
+    """
+    settings = settings or WorldSettings()
+    _check_span(first, last)
+    labelled = settings.train_identities + settings.test_identities
+    plan = make_plan(settings, first, labelled if last is None else min(last, labelled))
+    return _each_identity(World(settings), plan)
+
+
+def stream(settings: WorldSettings | None = None, start: int = 1, step: int = 1) -> Iterator[GeneratedIdentity]:
+    """New people for ever, to train on: numbers start, start + step, and so on, in constant memory.
+
+    A person and the pictures of them follow from the settings and the number alone. Worker w of n, counted from 1,
+    takes `stream(settings, start=w, step=n)`. The cameras are those of the set of these settings; the people are
+    others than the set's, and `train_identities`, `test_identities`, `distractors` and `junk` have no effect.
+
+    Raises:
+        InputError: `start` or `step` is less than 1.
+    """
+    settings = settings or WorldSettings()
+    for name, value in (("start", start), ("step", step)):
+        if value < 1:
+            raise InputError(f"{name} is {value}; allowed is 1 or more. Change {name}.")
+    return _each_identity(World(settings), plan_endlessly(settings, start, step))
 
 
 def synthesize(
@@ -69,144 +128,95 @@ def synthesize(
     processes: int | None = None,
     progress: bool = False,
 ) -> dict[str, Any]:
-    """Write the set to the folder `root` and return its manifest; a complete set of these settings is kept.
-
-    The pixels do not depend on `processes` (by default one per core). With more than one, a script must call
-    this under `if __name__ == "__main__":`, as for any Python multiprocessing.
+    """`write_set`, and return the whole manifest, which takes about 1 kB of memory a picture.
 
     Raises:
-        InputError: `root` holds something else, or cannot be written.
+        InputError: as `write_set`.
     """
-    root, settings = Path(root), settings or WorldSettings()
-    if processes is not None and processes < 1:
-        raise InputError(f"processes is {processes}; allowed is 1 or more, or None for one per core.")
+    write_set(root, settings, processes=processes, progress=progress)
+    return read_manifest(Path(root))
+
+
+def write_set(
+    root: str | Path,
+    settings: WorldSettings | None = None,
+    *,
+    processes: int | None = None,
+    progress: bool = False,
+) -> dict[str, Any]:
+    """Write the set to the folder `root` and return its manifest without the rows; a complete set is kept.
+
+    The set grows in `.NAME.partial` beside `root`, and takes its name when it is complete. A run that was killed goes
+    on there, to the same bytes; with other settings it begins anew. Memory does not grow with the set, but for the
+    people whom look-alikes may copy. The pixels do not depend on `processes` (by default one per core). With more
+    than one, a script must call this under `if __name__ == "__main__":`, as for any Python multiprocessing.
+
+    Raises:
+        InputError: `root` holds something else, cannot be written, or another process is writing it.
+    """
+    root, settings, processes = Path(root), settings or WorldSettings(), count_processes(processes)
     recover_folder(root)
-    subjects = make_plan(settings)
-    finished = _read_finished(root, settings, subjects)
+    finished = find_set(root, settings)
     if finished is not None:
         return finished
-    with atomic_folder(root, durable=False) as folder:
-        for split in SPLITS:
-            (folder / split).mkdir()
-        rows = _write_images(folder, settings, subjects, processes or os.cpu_count() or 1, progress)
-        manifest = _describe(settings, rows)
-        write_json(folder / MANIFEST, manifest)
-    return manifest
-
-
-def _read_finished(root: Path, settings: WorldSettings, subjects: list[Subject]) -> dict[str, Any] | None:
-    """The manifest of the complete set in `root`; None where a set may be written.
-
-    Files that others added do no harm to a complete set; a set with gaps is only replaced if there are none.
-    """
-    if not root.exists() or (root.is_dir() and not any(root.iterdir())):
-        return None
-    try:
-        manifest: dict[str, Any] = json.loads((root / MANIFEST).read_text(encoding="utf-8"))
-        same = (manifest["version"], manifest["settings"]) == (GENERATOR_VERSION, asdict(settings))
-    except (OSError, ValueError, KeyError, TypeError):
-        same = False
-    wanted = {MANIFEST, *(shot.file for subject in subjects for shot in subject.shots)}
-    present = {path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()}
-    if same and wanted <= present:
-        return manifest
-    if not same or present - wanted:
-        raise InputError(
-            f"{root} already holds something other than the set asked for: other settings, another generator "
-            "version, or other files. Nothing was touched; choose another folder, or delete this one first."
-        )
-    return None
-
-
-def _write_images(
-    folder: Path, settings: WorldSettings, subjects: list[Subject], processes: int, progress: bool
-) -> list[dict[str, Any]]:
-    """Render and write every picture; returns the manifest's rows in the order of the plan."""
-    tasks = [subjects[i : i + _SUBJECTS_PER_TASK] for i in range(0, len(subjects), _SUBJECTS_PER_TASK)]
-    processes = min(processes, len(tasks))
-    total = sum(len(subject.shots) for subject in subjects)
-    with tqdm(total=total, unit="image", disable=not progress, file=sys.stderr) as bar:
-        if processes == 1:
-            world = World(settings)
-            return _collect((_write_subjects(folder, world, task) for task in tasks), bar)
-        try:
-            with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-                count = len(tasks)
-                return _collect(pool.map(_help, [folder] * count, [settings] * count, tasks), bar)
-        except BrokenProcessPool as error:
-            raise InputError(
-                'a helper process died. In a script, call synthesize under `if __name__ == "__main__":`; '
-                "otherwise memory may have run out: pass processes=1."
-            ) from error
-
-
-def _collect(results: Iterable[list[dict[str, Any]]], bar: tqdm[Any]) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = []
-    for result in results:
-        rows += result
-        bar.update(len(result))
-    return rows
+    with atomic_folder(root, durable=False, resumable=True) as folder, Journal(folder, settings) as journal:
+        tasks = in_tasks(journal.skip_finished(make_plan(settings)))
+        total = sum(len(subject.shots) for subject in make_plan(settings)) if progress else None
+        done = journal.counts.total()
+        bar = tqdm(total=total, initial=done, unit="image", disable=not progress, file=sys.stderr)
+        with bar, closing(map_in_order(partial(_develop, settings), tasks, processes)) as results:
+            for pictures in results:
+                journal.add(pictures)
+                bar.update(len(pictures))
+        world_of.cache_clear()
+        return journal.finish()
 
 
 @lru_cache(maxsize=1)
-def _world(settings: WorldSettings) -> World:
-    """The world of a helper process, which lives across its tasks."""
+def world_of(settings: WorldSettings) -> World:
+    """The world of this process, kept from one task to the next; who rendered in a process of their own clears it."""
     return World(settings)
 
 
-def _help(folder: Path, settings: WorldSettings, subjects: list[Subject]) -> list[dict[str, Any]]:
-    """One task of a helper process."""
-    return _write_subjects(folder, _world(settings), subjects)
+def _develop(settings: WorldSettings, subjects: list[Subject]) -> list[Finished]:
+    """One task: every picture of some subjects, as its file's bytes."""
+    world = world_of(settings)
+    return [_finish(image) for subject in subjects for image in render(world, subject)]
 
 
-def _write_subjects(folder: Path, world: World, subjects: list[Subject]) -> list[dict[str, Any]]:
-    rows = []
-    for subject in subjects:
-        for image in _render(world, subject):
-            file = f"{image.split}/{image.name}"
-            Image.fromarray(image.pixels).save(folder / file, quality=_JPEG_QUALITY)
-            rows.append(
-                {
-                    "file": file,
-                    "identity": image.identity,
-                    "camera": image.camera,
-                    "frame": image.frame,
-                    "sha256": hashlib.sha256(image.pixels.tobytes()).hexdigest(),
-                }
-            )
-    return rows
+def _finish(image: GeneratedImage) -> Finished:
+    buffer = io.BytesIO()
+    Image.fromarray(image.pixels).save(buffer, "JPEG", quality=_JPEG_QUALITY)
+    jpeg = buffer.getvalue()
+    return Finished({**describe(image), "jpeg_sha256": hashlib.sha256(jpeg).hexdigest()}, jpeg)
 
 
-def _render(world: World, subject: Subject) -> Iterator[GeneratedImage]:
+def describe(image: GeneratedImage) -> Row:
+    """What the manifest says of a picture, but for its file's bytes, which may differ from encoder to encoder."""
+    return {
+        "file": f"{image.split}/{image.name}",
+        "identity": image.identity,
+        "camera": image.camera,
+        "frame": image.frame,
+        "sha256": hashlib.sha256(image.pixels.tobytes()).hexdigest(),
+    }
+
+
+def _check_span(first: int, last: int | None) -> None:
+    if first < 1 or (last is not None and last < first):
+        raise InputError(f"identities {first} to {last}; allowed is first from 1 on, and last from first on.")
+
+
+def _each_identity(world: World, plan: Iterator[Subject]) -> Iterator[GeneratedIdentity]:
+    for subject in plan:
+        if subject.person is not None:
+            number = next(shot.identity for shot in subject.shots if shot.identity > 0)
+            yield GeneratedIdentity(number, subject.person, tuple(render(world, subject)))
+
+
+def render(world: World, subject: Subject) -> Iterator[GeneratedImage]:
+    """Every picture of a subject."""
     body = Body(subject.person, world.density) if subject.person else None
     for shot in subject.shots:
-        pixels = _take(world, subject, body, shot)
+        pixels = take(world, subject, body, shot)
         yield GeneratedImage(shot.split, shot.identity, shot.camera, shot.frame, shot.name, pixels)
-
-
-def _take(world: World, subject: Subject, body: Body | None, shot: Shot) -> Pixels:
-    seed, camera = world.settings.seed, world.camera(shot.camera)
-    if body is None:
-        return photograph_nobody(world, camera, Dice(seed, Stream.SHOT, subject.number, shot.camera, shot.frame))
-    # A labelled person passes a camera once; each picture of a stranger is of another passage.
-    turn = 0 if shot.identity else shot.frame
-    passing = Dice(seed, Stream.TRACK, subject.number, shot.camera, turn)
-    passage = draw_passage(world, camera, body.person.height, passing)
-    junk = shot.identity == JUNK
-    stream = Stream.JUNK if junk else Stream.SHOT
-    dice = Dice(seed, stream, subject.number, shot.camera, shot.frame)
-    return photograph(world, body, passage, shot.moment, dice, junk=junk)
-
-
-def _describe(settings: WorldSettings, rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """The manifest: what was generated, with which settings, and a fingerprint of the pixels before JPEG."""
-    whole = hashlib.sha256("".join(f"{row['sha256']}  {row['file']}\n" for row in rows).encode())
-    counts = Counter(row["file"].partition("/")[0] for row in rows)
-    return {
-        "generator": GENERATOR_NAME,
-        "version": GENERATOR_VERSION,
-        "settings": asdict(settings),
-        "counts": {split: counts[split] for split in SPLITS},
-        "sha256": whole.hexdigest(),
-        "images": rows,
-    }

@@ -47,8 +47,10 @@ class Passage:
 class World:
     """The cameras and the passers-by of one set of settings, built when first needed."""
 
-    def __init__(self, settings: WorldSettings) -> None:
+    def __init__(self, settings: WorldSettings, *, deserted: bool = False) -> None:
+        """`deserted` leaves out the people of the backgrounds, and nothing else."""
         self.settings = settings
+        self._deserted = deserted
         self.density = 0.98 * settings.height * SUPERSAMPLING / 256
         self._cameras: dict[int, Camera] = {}
         self._passers_by: dict[int, Body] = {}
@@ -56,7 +58,7 @@ class World:
     def camera(self, number: int) -> Camera:
         """Camera `number`, counted from 1."""
         if number not in self._cameras:
-            self._cameras[number] = Camera(self.settings, number)
+            self._cameras[number] = Camera(self.settings, number, deserted=self._deserted)
         return self._cameras[number]
 
     def passer_by(self, number: int) -> Body:

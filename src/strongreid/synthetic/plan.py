@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from strongreid.synthetic.crowd import draw_endlessly, draw_people
 from strongreid.synthetic.dice import Dice, Stream
 from strongreid.synthetic.settings import WorldSettings
-from strongreid.synthetic.wardrobe import Person, draw_people, draw_person
+from strongreid.synthetic.wardrobe import Person, draw_person
 
 Split = Literal["bounding_box_train", "query", "bounding_box_test"]
 SPLITS: tuple[Split, ...] = ("bounding_box_train", "query", "bounding_box_test")
@@ -18,6 +20,11 @@ _FALSE_ALARMS = 0.35
 """The share of distractors that show no one at all."""
 
 _PICTURES_PER_STRANGER = 4
+
+_PICTURES_PER_TASK = 64
+
+_ENDLESS = 2**31
+"""Numbers of an endless row start here, so that its people share no passage with those of a set."""
 
 
 @dataclass(frozen=True)
@@ -45,23 +52,64 @@ class Subject:
     """A person and all pictures of them; no person for a false alarm of the detector."""
 
     number: int
-    """The identity of a labelled person; strangers go on counting where these end."""
+    """The identity of a labelled person; false alarms and strangers go on counting where these end."""
     person: Person | None
     shots: tuple[Shot, ...]
 
 
-def make_plan(settings: WorldSettings) -> list[Subject]:
-    """Everyone in the world with their pictures: training people, test people, strangers, false alarms."""
-    seed = settings.seed
-    train = draw_people(Dice(seed, Stream.TRAIN_PEOPLE), settings.train_identities, settings.look_alikes)
-    test = draw_people(Dice(seed, Stream.TEST_PEOPLE), settings.test_identities, settings.look_alikes)
-    subjects: list[Subject] = []
-    for number, person in enumerate((*train, *test), start=1):
-        shots = _plan_visits(settings, number, testing=number > len(train))
-        subjects.append(Subject(number, person, tuple(shots)))
-    matches = [shot for subject in subjects for shot in subject.shots if shot.split == "bounding_box_test"]
-    count = round(settings.distractors * sum(shot.identity > 0 for shot in matches))
-    return [*subjects, *_plan_distractors(settings, count)]
+def make_plan(settings: WorldSettings, first: int = 1, last: int | None = None) -> Iterator[Subject]:
+    """Everyone in the world with their pictures: training people, test people, false alarms, strangers.
+
+    With `first` and `last` only the subjects whose numbers lie between, both included. False alarms are number
+    train_identities + test_identities + 1, strangers follow. Nothing is kept of those who went by but the people
+    that look-alikes may still copy.
+    """
+    labelled = settings.train_identities + settings.test_identities
+    for number, person in _draw_labelled(settings, first, labelled if last is None else last):
+        testing = number > settings.train_identities
+        yield Subject(number, person, tuple(_plan_visits(settings, number, number, testing)))
+    if last is None or last > labelled:
+        for subject in _plan_distractors(settings):
+            if subject.number >= first and (last is None or subject.number <= last):
+                yield subject
+
+
+def plan_endlessly(settings: WorldSettings, start: int, step: int) -> Iterator[Subject]:
+    """Training people number start, start + step, ... of a row without end."""
+    for number, person in draw_endlessly(settings, start, step):
+        shots = _plan_visits(settings, number, _ENDLESS + number, testing=False)
+        yield Subject(_ENDLESS + number, person, tuple(shots))
+
+
+def in_tasks(subjects: Iterable[Subject]) -> Iterator[list[Subject]]:
+    """The subjects in groups that are worth sending to another process."""
+    task: list[Subject] = []
+    pictures = 0
+    for subject in subjects:
+        task.append(subject)
+        pictures += len(subject.shots)
+        if pictures >= _PICTURES_PER_TASK:
+            yield task
+            task, pictures = [], 0
+    if task:
+        yield task
+
+
+def _draw_labelled(settings: WorldSettings, first: int, last: int) -> Iterator[tuple[int, Person]]:
+    """Numbers and people of both splits, from `first` to `last`."""
+    start = 1
+    for stream, count in (
+        (Stream.TRAIN_PEOPLE, settings.train_identities),
+        (Stream.TEST_PEOPLE, settings.test_identities),
+    ):
+        if first < start + count and last >= start:
+            needed = min(count, last - start + 1)
+            dice = Dice(settings.seed, stream)
+            people = draw_people(dice, needed, settings.look_alikes, settings.cluster_cap)
+            for number, person in enumerate(people, start=start):
+                if number >= first:
+                    yield number, person
+        start += count
 
 
 def _name(identity: int, camera: int, frame: int, box: int) -> str:
@@ -69,9 +117,9 @@ def _name(identity: int, camera: int, frame: int, box: int) -> str:
     return f"{who}_c{camera}s1_{frame:06d}_{box:02d}.jpg"
 
 
-def _plan_visits(settings: WorldSettings, identity: int, testing: bool) -> list[Shot]:
-    """The pictures of one person: a passage past each of two or more cameras."""
-    dice = Dice(settings.seed, Stream.VISITS, identity)
+def _plan_visits(settings: WorldSettings, identity: int, number: int, testing: bool) -> list[Shot]:
+    """The pictures of one person: a passage past each of two or more cameras; `number` is the subject's."""
+    dice = Dice(settings.seed, Stream.VISITS, number)
     cameras = {c for c in range(1, settings.cameras + 1) if dice.chance(settings.camera_visibility)}
     while len(cameras) < 2:
         cameras.add(1 + dice.below(settings.cameras))
@@ -92,19 +140,35 @@ def _plan_visits(settings: WorldSettings, identity: int, testing: bool) -> list[
     return shots
 
 
-def _plan_distractors(settings: WorldSettings, count: int) -> list[Subject]:
-    """`count` pictures of strangers, about four each, and of no one."""
+def _count_distractors(settings: WorldSettings) -> int:
+    """The wanted share of the gallery's pictures of somebody; these are planned only to be counted."""
+    if not settings.distractors:
+        return 0
+    matches = 0
+    for number in range(settings.train_identities + 1, settings.train_identities + settings.test_identities + 1):
+        shots = _plan_visits(settings, number, number, testing=True)
+        matches += sum(shot.split == "bounding_box_test" and shot.identity > 0 for shot in shots)
+    return round(settings.distractors * matches)
+
+
+def _plan_distractors(settings: WorldSettings) -> Iterator[Subject]:
+    """Pictures of no one, then pictures of strangers, about four each."""
+    count = _count_distractors(settings)
     dice = Dice(settings.seed, Stream.DISTRACTORS)
     false_alarms = round(count * _FALSE_ALARMS)
-    shots = []
-    for serial in range(count):
-        camera, frame = 1 + dice.below(settings.cameras), serial * 25 + dice.below(25)
-        name = _name(DISTRACTOR, camera, frame, 1)
-        shots.append(Shot("bounding_box_test", DISTRACTOR, camera, frame, name))
+
+    def draw(start: int, stop: int) -> tuple[Shot, ...]:
+        shots = []
+        for serial in range(start, stop):
+            camera, frame = 1 + dice.below(settings.cameras), serial * 25 + dice.below(25)
+            name = _name(DISTRACTOR, camera, frame, 1)
+            shots.append(Shot("bounding_box_test", DISTRACTOR, camera, frame, name))
+        return tuple(shots)
+
     number = settings.train_identities + settings.test_identities + 1
-    subjects = [Subject(number, None, tuple(shots[:false_alarms]))] if false_alarms else []
+    for start in range(0, false_alarms, _PICTURES_PER_TASK):
+        yield Subject(number, None, draw(start, min(start + _PICTURES_PER_TASK, false_alarms)))
     for start in range(false_alarms, count, _PICTURES_PER_STRANGER):
         number += 1
         person = draw_person(Dice(settings.seed, Stream.STRANGERS, number), number)
-        subjects.append(Subject(number, person, tuple(shots[start : start + _PICTURES_PER_STRANGER])))
-    return subjects
+        yield Subject(number, person, draw(start, min(start + _PICTURES_PER_STRANGER, count)))

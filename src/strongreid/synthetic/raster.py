@@ -14,6 +14,10 @@ _GRAZING = np.float32(-0.08)  # normals a little beyond the edge still count, or
 _DEPTH_ORIGIN, _DEPTH_STEPS = np.float32(2.0), np.float32(16000.0)  # metres, and steps per metre in uint16
 
 
+Indices = npt.NDArray[np.int64]
+Surfels = npt.NDArray[np.int32]
+
+
 @dataclass(frozen=True)
 class Light:
     """Light on a body: directions as the camera sees them (x right, y up, z to it), strengths per colour."""
@@ -45,7 +49,7 @@ class Window:
 
 def splat(
     places: Floats, normals: Floats, window: Window, shape: tuple[int, int], spacing: float
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:
+) -> tuple[Indices, Surfels]:
     """Which surfel each pixel of a canvas shows: flat pixel numbers, and the surfels there.
 
     `shape` is (rows, columns), `spacing` the metres between neighbouring surfels.
@@ -81,10 +85,13 @@ def _spread(rank: npt.NDArray[np.int32], side: int) -> None:
 
 def _close_pinholes(rank: npt.NDArray[np.int32]) -> None:
     """Fill single empty pixels between two covered ones, in place: knees and elbows stretch."""
-    for view in (rank, rank.T):
-        before, middle, after = view[:-2], view[1:-1], view[2:]
-        hole = (middle < 0) & (before >= 0) & (after >= 0)
-        middle[hole] = before[hole]
+    for before, middle, after in (
+        (rank[:-2], rank[1:-1], rank[2:]),
+        (rank[:, :-2], rank[:, 1:-1], rank[:, 2:]),
+    ):
+        hole = np.minimum(before, after) >= 0
+        hole &= middle < 0
+        np.copyto(middle, before, where=hole)
 
 
 def shade(

@@ -16,12 +16,26 @@ from strongreid.synthetic.wardrobe import clip_colour, vary
 
 WIDTH, HEIGHT = 1024, 576
 
-_FOCAL = 900.0  # focal length in pixels
+FOCAL = 900.0
+"""Focal length in pixels; the camera looks level, with the horizon moved up."""
+
 _GROUNDS = {
     "asphalt": (112, 113, 115), "paving": (160, 152, 144), "slabs": (148, 138, 130),
     "plaza": (172, 167, 160), "path": (146, 140, 128),
 }  # fmt: skip
 _TILE_METRES = {"paving": 0.45, "slabs": 0.9, "plaza": 1.4}
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One thing that stands in a scene's picture."""
+
+    left: int
+    top: int
+    row: float
+    """On which it stands."""
+    outline: Image.Image
+    """Grey: how much of each pixel it covers."""
 
 
 @dataclass(frozen=True)
@@ -34,14 +48,19 @@ class Scene:
     """The row on which the ground ends at infinity."""
     camera_height: float
     """Metres above the ground."""
+    furniture: tuple[Piece, ...] = ()
+    """What stands on the ground, the far things first."""
 
     def foot_row(self, height: float, pixels: float) -> float:
         """The row on which someone stands who is `height` metres and, in the picture, `pixels` tall."""
         return self.horizon + self.camera_height * pixels / height
 
 
-def make_scene(dice: Dice, props: list[Prop], tallest: float) -> Scene:
-    """A new scene, in which a person of 1.7 m near the lower edge is `tallest` pixels tall."""
+def make_scene(dice: Dice, props: list[Prop], tallest: float, *, deserted: bool = False) -> Scene:
+    """A new scene, in which a person of 1.7 m near the lower edge is `tallest` pixels tall.
+
+    `deserted` leaves out the people of the background, who have no identity.
+    """
     horizon = HEIGHT * dice.uniform(0.14, 0.30)
     camera_height = 1.7 * 0.9 * (HEIGHT - horizon) / tallest
     pixels = np.empty((HEIGHT, WIDTH, 3), np.float32)
@@ -51,8 +70,8 @@ def make_scene(dice: Dice, props: list[Prop], tallest: float) -> Scene:
     pixels *= _cast_shadows(dice, base)[..., None]
     image = Image.fromarray(np.rint(np.clip(pixels, 0, 255)).astype(np.uint8))
     image = image.filter(ImageFilter.GaussianBlur(0.7))
-    _furnish(dice, image, props, base, horizon, camera_height)
-    return Scene(image, horizon, camera_height)
+    furniture = _furnish(dice, image, props, base, horizon, camera_height, deserted)
+    return Scene(image, horizon, camera_height, tuple(furniture))
 
 
 def _ground(dice: Dice, horizon: float, camera_height: float) -> Floats:
@@ -61,7 +80,7 @@ def _ground(dice: Dice, horizon: float, camera_height: float) -> Floats:
     rows, columns = np.arange(HEIGHT, dtype=np.float32)[:, None], np.arange(WIDTH, dtype=np.float32)[None]
     below = np.maximum(4.0, rows - horizon)
     per_metre = below / camera_height
-    ahead = _FOCAL * camera_height / below
+    ahead = FOCAL * camera_height / below
     aside = (columns - WIDTH / 2) / per_metre
     turn = dice.uniform(-0.6, 0.6)
     along = aside * math.cos(turn) - ahead * math.sin(turn)
@@ -70,7 +89,7 @@ def _ground(dice: Dice, horizon: float, camera_height: float) -> Floats:
     tone = 1.0 + stains
     if kind in _TILE_METRES:
         # Lines thinner than a pixel alias into rays that run to the horizon: fade them out with the distance.
-        clear = np.clip(per_metre * per_metre * camera_height / _FOCAL * _TILE_METRES[kind] / 4.0 - 0.2, 0.0, 1.0)
+        clear = np.clip(per_metre * per_metre * camera_height / FOCAL * _TILE_METRES[kind] / 4.0 - 0.2, 0.0, 1.0)
         tone = tone + clear * _tiles(along / _TILE_METRES[kind], across / _TILE_METRES[kind])
     ground = colour * tone[..., None]
     if kind == "path":
@@ -148,9 +167,16 @@ def _cast_shadows(dice: Dice, base: int) -> Floats:
 
 
 def _furnish(
-    dice: Dice, image: Image.Image, props: list[Prop], base: int, horizon: float, camera_height: float
-) -> None:
+    dice: Dice,
+    image: Image.Image,
+    props: list[Prop],
+    base: int,
+    horizon: float,
+    camera_height: float,
+    deserted: bool,
+) -> list[Piece]:
     """Stand 14 to 26 props on the ground, the far ones first, in place."""
+    pieces: list[Piece] = []
     rows = sorted(dice.uniform(base + 2, HEIGHT * 0.86) for _ in range(14 + dice.below(13)))
     for row in rows:
         prop = dice.pick(props)
@@ -160,9 +186,13 @@ def _furnish(
         if dice.chance(0.5):
             sprite = sprite.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         left, top = round(dice.uniform(-0.05, 1.0) * WIDTH), round(row) - size[1]
+        if deserted and prop.kind == "walker":
+            continue
         shadow = Image.new("L", (size[0] + 6, max(6, size[1] // 7)))
         ImageDraw.Draw(shadow).ellipse((2, 2, size[0] + 3, shadow.height - 3), fill=90)
         shadow = shadow.filter(ImageFilter.GaussianBlur(1.0))
         dark = Image.new("RGB", shadow.size, clip_colour(38, 40, 44))
         image.paste(dark, (left - 3, round(row) - shadow.height // 2), shadow)
         image.paste(sprite, (left, top), sprite)
+        pieces.append(Piece(left, top, row, sprite.getchannel("A")))
+    return pieces

@@ -16,6 +16,16 @@ SIDES = (-1, 1)
 _SIDEWAYS: Vector = (1.0, 0.0, 0.0)
 _HIDDEN_STEP: dict[str, float] = {"skirt": 0.75, "dress": 0.75, "long skirt": 0.42}
 
+JOINTS: dict[str, tuple[str, int, float]] = {
+    "crown": ("head", 0, 1.0), "chin": ("head", 0, 0.0), "neck": ("torso", 0, 0.95),
+    "right shoulder": ("arm-1", 0, 0.0), "right elbow": ("arm-1", 0, 1.0), "right wrist": ("arm-1", 1, 1.0),
+    "left shoulder": ("arm+1", 0, 0.0), "left elbow": ("arm+1", 0, 1.0), "left wrist": ("arm+1", 1, 1.0),
+    "right hip": ("leg-1", 0, 0.0), "right knee": ("leg-1", 0, 1.0), "right ankle": ("leg-1", 1, 1.0),
+    "left hip": ("leg+1", 0, 0.0), "left knee": ("leg+1", 0, 1.0), "left ankle": ("leg+1", 1, 1.0),
+}  # fmt: skip
+"""Where each joint is: the tube, which of its bones, and the share of the way along it. Right and left are the
+person's own."""
+
 
 @dataclass(frozen=True)
 class Stance:
@@ -104,6 +114,15 @@ class Skeleton:
         hip_height = self._place_legs(stance, bones)
         self._place_trunk(stance, hip_height, bones)
         return bones
+
+    def joints(self, stance: Stance) -> list[Vector]:
+        """The places of `JOINTS`, in body space."""
+        bones = self.bones(stance)
+        places = []
+        for bone, number, share in JOINTS.values():
+            frame = bones[bone][number].frame
+            places.append(_add(frame[3], frame[2], share))
+        return places
 
     def _place_legs(self, stance: Stance, bones: dict[str, tuple[Bone, ...]]) -> float:
         """Legs and shoes; returns the height of the hips at which the lower foot stands on the ground."""

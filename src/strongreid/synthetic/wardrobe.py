@@ -16,9 +16,6 @@ HairStyle = Literal["short", "bob", "long", "ponytail", "bun", "bald"]
 Hat = Literal["none", "cap", "beanie", "sun hat"]
 Bag = Literal["none", "backpack", "shoulder bag", "handbag", "shopping bag"]
 
-CLUSTER_CAP = 5
-"""The most people who look alike: copies of copies would grow clusters that nobody can tell apart."""
-
 _SKIN: dict[Colour, float] = {
     (236, 200, 176): 30, (224, 184, 155): 30, (205, 160, 126): 18,
     (170, 121, 91): 10, (121, 83, 61): 7, (88, 61, 47): 5,
@@ -227,19 +224,3 @@ def draw_look_alike(dice: Dice, original: Person) -> Person:
         print_seed=other.print_seed,
     )
     return draw_person(dice, original.cluster, outfit)
-
-
-def draw_people(dice: Dice, count: int, look_alikes: float) -> list[Person]:
-    """`count` people; with probability `look_alikes` one copies an earlier original, never a copy."""
-    people: list[Person] = []
-    sizes: dict[int, int] = {}
-    for number in range(count):
-        open_clusters = [original for original, size in sizes.items() if size < CLUSTER_CAP]
-        if open_clusters and dice.chance(look_alikes):
-            original = dice.pick(open_clusters)
-            sizes[original] += 1
-            people.append(draw_look_alike(dice, people[original]))
-        else:
-            sizes[number] = 1
-            people.append(draw_person(dice, number))
-    return people
