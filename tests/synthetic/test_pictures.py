@@ -112,7 +112,7 @@ def test_legs_stay_inside_the_skirt_in_every_stride(bottom: Bottom) -> None:
         for phase in np.arange(0.0, math.tau, 0.8):
             for yaw in (0.0, 1.5, math.pi):
                 shown, places, heights = look(body, yaw, float(phase), elevation=0.0, swing=1.25)
-                hem = float(places[1, cloth].min()) + 0.03
+                hem = float(places[1, cloth].min()) + 0.06  # it sways: its back is higher than its front
                 seen = shown[heights > hem]
                 seen = seen[seen >= 0]
                 assert legs[seen].sum() <= 0.01 * cloth[seen].sum(), f"{number}, {phase:.1f}, {yaw:.1f}"
@@ -129,7 +129,7 @@ def test_sleeves_begin_thin_inside_the_shoulder(top: Top) -> None:
         assert np.all(np.diff(width[place < 0.22]) > 0)
         assert width[0] < 0.5 * width[place < 0.5].max()
         shoulder = np.abs(torso.lateral).max(axis=1)[np.searchsorted(torso.along[:, 0], 0.858)]
-        start = 0.83 * measure(person).shoulder
+        start = 0.78 * measure(person).shoulder
         assert start + width[0] < 1.10 * shoulder
 
 
@@ -210,7 +210,7 @@ def test_cameras_look_at_different_places(seed: int) -> None:
 def test_scenes_of_different_families_differ() -> None:
     means = {}
     for family in ("park", "hall", "platform"):
-        scene = make_scene(Dice(4), [], 150, family)
+        scene = make_scene(Dice(4), props.make_props(Dice(5), FAMILIES[family].props), 150, family)
         pixels = np.asarray(scene.image).astype(float)
         assert pixels.shape == (ground.HEIGHT, ground.WIDTH, 3)
         assert scene.inside == (family != "park")

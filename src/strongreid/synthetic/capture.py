@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageChops, ImageFilter
+from PIL import Image, ImageFilter
 
 from strongreid.synthetic.body import Body
 from strongreid.synthetic.camera import Camera, Pixels
@@ -160,13 +160,10 @@ def _lit(piece: Image.Image, figures: list[_Figure], passage: Passage) -> Pixels
         (passage.elevation, passage.distance),
         (daylight.shadow, daylight.softness),
     )
-    piece = piece.point(_brightened(daylight.brightness))
-    return np.array(ImageChops.multiply(piece, Image.merge("RGB", (left, left, left))))
-
-
-def _brightened(brightness: tuple[float, float, float]) -> list[int]:
-    """Pillow's look-up table for an RGB picture in another light."""
-    return [min(255, round(level * part)) for part in brightness for level in range(256)]
+    factors = (np.arange(256)[:, None] / 255 * np.round(daylight.brightness, 6)).astype(np.float32)
+    lit = factors.take(np.asarray(left), 0)
+    lit *= np.asarray(piece)
+    return np.minimum(lit, 255, out=lit).astype(np.uint8)
 
 
 def _paint(canvas: Pixels, figure: _Figure, light: Light) -> None:
@@ -203,7 +200,8 @@ def _add_prop(
     sprite = prop.image.resize((wide, tall), Image.Resampling.BILINEAR)
     if dice.chance(0.5):
         sprite = sprite.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    lit = sprite.convert("RGB").point(_brightened(brightness))
+    table = [min(255, round(level * part)) for part in brightness for level in range(256)]
+    lit = sprite.convert("RGB").point(table)
     foot = round((window.top + dice.uniform(0.05, 0.30)) * window.down)
     if wide > image.width:  # a long thing reaches across, or ends somewhere behind the person
         left = round(dice.uniform(-0.6, 0.4) * wide) - (wide - image.width) // 2

@@ -70,7 +70,7 @@ class Tailor:
             rows,
             (0, 0.12, 0.35, 0.60, 0.78, 0.85, 0.895, 0.935, 0.965, 1),
             (
-                size.hip * 0.8, size.hip, size.waist, chest, size.shoulder * 0.90, size.shoulder * 0.85,
+                size.hip * 0.8, size.hip, size.waist, chest, size.shoulder * 0.91, size.shoulder * 0.88,
                 size.shoulder * 0.68, size.shoulder * 0.47, 0.041 * tall, 0.034 * tall,
             ),
         )  # fmt: skip
@@ -267,9 +267,14 @@ class Tailor:
         tall, rows = size.height, self._count(20 + length / size.height * 130)
         hem = size.hip + 0.012 * tall + flare
         waist, deep = size.waist + gap, size.depth + gap + 0.004
-        width = profile(rows, (0, SKIRT_HIP, 1), (waist, waist + (hem - waist) * 0.45, hem))
-        depth = profile(rows, (0, SKIRT_HIP, 1), (deep, deep + (hem * 0.85 - deep) * 0.45, hem * 0.85))
-        tube = make_tube(self._count(124), width, depth, length, squareness=2.3)
+        # The thighs, side by side, are what the cloth has to go around.
+        thigh = 0.055 * tall * (1 + 0.12 * self._person.weight)
+        hips = max(waist + (hem - waist) * 0.45, 0.56 * size.hip + thigh + gap + 0.006 * tall)
+        hem = max(hem, hips)
+        depths = (deep, max(deep + (hem * 0.85 - deep) * 0.45, thigh + gap + 0.01 * tall), hem * 0.85)
+        width = profile(rows, (0, SKIRT_HIP, 1), (waist, hips, hem))
+        depth = profile(rows, (0, SKIRT_HIP, 1), depths)
+        tube = make_tube(self._count(150 + 300 * length / tall), width, depth, length, squareness=2.5, stretch=1.8)
         bottom_cloth = top == 0.585 and outfit.bottom != "dress"
         albedo = print_bottom(outfit, tube) if bottom_cloth else print_top(outfit, tube, 0.2, -0.2)
         pleats = np.sin(tube.around * (9 + dice.below(6)) + dice.uniform(0.0, 6.0))
@@ -277,7 +282,7 @@ class Tailor:
         albedo = albedo * self._weave(tube, 0.05, 8)
         if opening:
             albedo[(np.abs(tube.around) < opening) & np.ones(tube.shape, bool)] = -1.0
-        self.skirts.append(Skirt(top * tall, length, (deep, deep + (hem * 0.85 - deep) * 0.45, hem * 0.85)))
+        self.skirts.append(Skirt(top * tall, length, depths))
         return Part(f"skirt{len(self.skirts) - 1}", tube, albedo)
 
     def _make_arms(self) -> list[Part]:
@@ -294,7 +299,7 @@ class Tailor:
         ease = thick * 0.55 + 0.003 + (0.006 * np.clip(place / 0.4, 0, 1) if end < 0.6 else 0.0)
         radius = radius + ease * np.clip((end + HEM - place) / (2 * HEM), 0.0, 1.0)
         # The arm starts thin inside the sloping shoulder: a full-width end would look like a puffed sleeve.
-        radius = radius * np.interp(place, (0, 0.05, 0.12, 0.22, 0.3), (0.42, 0.66, 0.84, 0.96, 1.0))
+        radius = radius * np.interp(place, (0, 0.05, 0.12, 0.22, 0.3), (0.36, 0.62, 0.84, 0.96, 1.0))
         tube = make_tube(self._count(30), radius, radius * 1.08, 0.32 * tall, places=place)
         return [Part(f"arm{side:+d}", tube, self._dye_arm(tube, end, side), bend=0.53) for side in SIDES]
 

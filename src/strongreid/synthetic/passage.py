@@ -19,7 +19,7 @@ from strongreid.synthetic.wardrobe import draw_person
 PASSERS_BY = 20
 """How many people there are who are only ever in the way."""
 
-SUPERSAMPLING = 1.75
+SUPERSAMPLING = 1.6
 """Rows of the canvas on which a picture is drawn, per row of the picture."""
 
 

@@ -16,7 +16,7 @@ SIDES = (-1, 1)
 _SIDEWAYS: Vector = (1.0, 0.0, 0.0)
 _HIDDEN_STEP: dict[str, float] = {"skirt": 0.75, "dress": 0.75, "long skirt": 0.42}
 _PADDING: dict[str, float] = {"coat": 0.03, "jacket": 0.03, "hoodie": 0.03, "vest": 0.04, "puffer": 0.06}
-_ROOM = 1.12  # a leg is beside the middle of the skirt, where an oval is less deep
+_ROOM = 1.2  # a leg is beside the middle of the skirt, where an oval is less deep
 
 
 @dataclass(frozen=True)
@@ -229,7 +229,7 @@ class Skeleton:
             upper, elbow_bend = stance.raised[number] or (upper, elbow_bend)
             lower = upper + elbow_bend
             shoulder = _add(bottom, _add(top, bottom, -1.0), 0.858)
-            shoulder = _add(shoulder, across, side * size.shoulder * 0.83)
+            shoulder = _add(shoulder, across, side * size.shoulder * 0.78)
             down = (side * math.sin(away), -math.cos(upper) * math.cos(away), math.sin(upper))
             forearm = (side * math.sin(away) * 0.3, -math.cos(lower), math.sin(lower))
             elbow = _add(shoulder, down, 0.170 * tall)

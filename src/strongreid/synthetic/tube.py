@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -68,14 +69,18 @@ def places_along(rows: int, cut: float | None = None) -> Floats:
     return np.unique(np.rint(np.clip(steps, 0.0, 1.0) * 4096.0)) / 4096.0
 
 
-def _angles(columns: int, width: float, depth: float, squareness: float) -> Floats:
-    """(columns,): angles at even distances along the outline: even angles leave the corners of a box bare."""
-    if squareness == 2.0 and abs(width - depth) < 0.2 * width:
+@lru_cache(maxsize=512)
+def _angles(columns: int, flatness: float, squareness: float) -> Floats:
+    """(columns,): angles at even distances along the outline: even angles leave the corners of a box bare.
+
+    `flatness` is its depth over its width.
+    """
+    if squareness == 2.0 and 0.8 < flatness < 1.2:
         return _centred((np.arange(columns) + 0.5) / columns * math.tau)
     fine = np.arange(121) / 120.0 * math.tau
     front, side = np.cos(fine), np.sin(fine)
     reach = (np.abs(front) ** squareness + np.abs(side) ** squareness) ** (-1.0 / squareness)
-    x, y = width * side * reach, depth * front * reach
+    x, y = side * reach, flatness * front * reach
     travelled = np.concatenate([[0.0], np.cumsum(np.sqrt(np.diff(x) ** 2 + np.diff(y) ** 2))])
     wanted = (np.arange(columns) + 0.5) / columns * travelled[-1]
     angle = np.interp(wanted, travelled, fine)
@@ -94,14 +99,17 @@ def make_tube(
     length: float,
     squareness: float = 2.0,
     places: Floats | None = None,
+    stretch: float = 1.0,
 ) -> Tube:
     """A tube with the given half axes (rows,); `squareness` 2 is an ellipse, 4 nearly a box.
 
-    `places` (rows,) are where the rows lie along the axis, 0 to 1; they are even by default.
+    `places` (rows,) are where the rows lie along the axis, 0 to 1; they are even by default. `stretch` is how much
+    deeper poses pull the tube: its columns are spread to be even then.
     """
     rows = len(half_width)
     places = np.linspace(0.0, 1.0, rows) if places is None else places
-    angle = _angles(columns, float(half_width.mean()) + 1e-6, float(half_depth.mean()) + 1e-6, squareness)
+    flatness = round(stretch * float(half_depth.mean() + 1e-6) / float(half_width.mean() + 1e-6), 1)
+    angle = _angles(columns, max(flatness, 0.1), squareness)
     front, side = np.cos(angle), np.sin(angle)
     reach = (np.abs(front) ** squareness + np.abs(side) ** squareness) ** (-1.0 / squareness)
     normal_lateral = half_depth[:, None] * (np.sign(side) * np.abs(side) ** (squareness - 1.0))
