@@ -49,7 +49,7 @@ def wardrobe(count: int, height: int, across: int = 4) -> Image.Image:
 
 def turned(number: int, height: int) -> list[Pixels]:
     """A person from four sides."""
-    body = Body(draw_person(Dice(77, number), number), 0.98 * height / 256)
+    body = Body(draw_person(Dice(77, number), number), 0.92 * height / 256)
     return [
         pose(body, math.radians(degrees), 0.6 + 1.3 * step, height) for step, degrees in enumerate((0, 50, 90, 180))
     ]

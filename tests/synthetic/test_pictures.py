@@ -136,7 +136,7 @@ def test_sleeves_begin_thin_inside_the_shoulder(top: Top) -> None:
 def test_cloth_has_no_holes_at_any_size() -> None:
     for rows in (112, 224, 448):
         for number in range(4):
-            body = Body(draw_person(Dice(32, number), number), 0.98 * rows / 256)
+            body = Body(draw_person(Dice(32, number), number), 0.92 * rows / 256)
             shown, _, _ = look(body, yaw=1.1 * number, rows=rows)
             covered = shown >= 0
             beside = np.zeros(covered.shape, int)
@@ -259,7 +259,7 @@ def test_shadows_fall_away_from_the_sun_and_fade_with_it() -> None:
 
 def test_the_default_world_is_as_hard_for_colour_histograms_as_real_sets() -> None:
     """On real sets HSV histograms reach 16 to 29 mAP, and 18 to 37 on grey-world pictures."""
-    settings = WorldSettings(train_identities=1, test_identities=70, junk=0.0)
+    settings = WorldSettings(train_identities=1, test_identities=60, junk=0.0)
     shown = [image for image in images(settings) if image.split != "bounding_box_train"]
     pixels = np.stack([image.pixels for image in shown])
     identities = np.array([image.identity or -1 for image in shown])

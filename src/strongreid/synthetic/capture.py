@@ -163,7 +163,8 @@ def _lit(piece: Image.Image, figures: list[_Figure], passage: Passage) -> Pixels
     factors = (np.arange(256)[:, None] / 255 * np.round(daylight.brightness, 6)).astype(np.float32)
     lit = factors.take(np.asarray(left), 0)
     lit *= np.asarray(piece)
-    return np.minimum(lit, 255, out=lit).astype(np.uint8)
+    pixels: Pixels = np.minimum(lit, 255, out=lit).astype(np.uint8)
+    return pixels
 
 
 def _paint(canvas: Pixels, figure: _Figure, light: Light) -> None:

@@ -114,7 +114,8 @@ class Tailor:
         if self._outfit.top not in _QUILTED:
             return cloth
         bulge = np.abs((rows % 1.0) - 0.5) * 2.0
-        return cloth * (1.06 - 0.22 * bulge**4)[..., None]
+        padded: Floats = cloth * (1.06 - 0.22 * bulge**4)[..., None]
+        return padded
 
     def _dye_front(self, tube: Tube, cloth: Floats, height: Floats, below: Mask) -> None:
         """Neckline, and the opening or the zip of a jacket, in place."""
@@ -169,7 +170,9 @@ class Tailor:
     def _ring(self, low: float, high: float, radii: tuple[float, ...]) -> Tube:
         """A short tube around the neck between two places along the torso."""
         length = (high - low) * 0.345 * self._size.height
-        radius = profile(self._count(6 + 120 * (high - low)), np.linspace(0, 1, len(radii)), radii)
+        radius = profile(
+            self._count(6 + 120 * (high - low)), [step / (len(radii) - 1) for step in range(len(radii))], radii
+        )
         tube = make_tube(self._count(52), radius, radius * 0.92, length)
         return replace(tube, along=low + (high - low) * tube.along)
 

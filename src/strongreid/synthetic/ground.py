@@ -43,9 +43,9 @@ class _Plane:
 
     def stripe(self, offset: Floats, half_width: float) -> Floats:
         """How much of each pixel a stripe covers, 0 to 1, given the pixels' distances from its middle line."""
-        return np.clip((half_width - np.abs(offset)) * self.resolution + 0.5, 0.0, 1.0) * np.minimum(
-            1.0, 2.0 * half_width * self.resolution
-        )
+        covered = np.clip((half_width - np.abs(offset)) * self.resolution + 0.5, 0.0, 1.0)
+        cover: Floats = covered * np.minimum(1.0, 2.0 * half_width * self.resolution)
+        return cover
 
 
 def lay_ground(dice: Dice, kind: str, horizon: float, camera_height: float) -> Floats:

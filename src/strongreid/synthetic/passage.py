@@ -58,7 +58,7 @@ class World:
 
     def __init__(self, settings: WorldSettings) -> None:
         self.settings = settings
-        self.density = 0.98 * settings.height * SUPERSAMPLING / 256
+        self.density = 0.92 * settings.height * SUPERSAMPLING / 256
         self._cameras: dict[int, Camera] = {}
         self._passers_by: dict[int, Body] = {}
 
