@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -13,12 +14,14 @@ from strongreid.synthetic.body import Body
 from strongreid.synthetic.dataset import WorldSettings, images
 from strongreid.synthetic.dice import Dice
 from strongreid.synthetic.passage import World
+from strongreid.synthetic.patterns import print_top, shows_third_colour
 from strongreid.synthetic.plan import make_plan
 from strongreid.synthetic.skeleton import Stance
 from strongreid.synthetic.take import take
 from strongreid.synthetic.trace import Trace
 from strongreid.synthetic.truth import COLOUR_NAMES, JOINT_NAMES, attributes, describe, images_with_truth, name_colour
-from strongreid.synthetic.wardrobe import draw_person
+from strongreid.synthetic.tube import make_tube
+from strongreid.synthetic.wardrobe import Pattern, draw_person
 
 SMALL = WorldSettings(
     train_identities=3, test_identities=2, cameras=3, height=96, width=48, frames_max=3, distractors=0.5, junk=0.9
@@ -208,6 +211,10 @@ def test_a_description_is_ready_for_json_and_false_alarms_show_no_one(told):
         ({"weight": -1.5}, "build", "slim"),
         ({"weight": 2.0}, "build", "heavy"),
         ({"boots": True}, "shoes", "boots"),
+        ({"boots": False, "shoes": "sandals"}, "shoes", "sandals"),
+        ({"bag": "suitcase"}, "bag", "suitcase"),
+        ({"scarf": True, "scarf_colour": (146, 42, 46)}, "scarf_colour", "red"),
+        ({"scarf": False}, "scarf_colour", "none"),
         ({"height": 1.789}, "height", 1.79),
     ],
 )
@@ -224,6 +231,12 @@ def test_attributes_follow_the_person(change, attribute, value):
         ({"top": "tee", "worn_open": True}, "worn_open", False),
         ({"pattern": "plain"}, "second_colour", "none"),
         ({"pattern": "hoops", "second_colour": (64, 77, 54)}, "second_colour", "green"),
+        ({"pattern": "yoke", "third_colour": (64, 77, 54)}, "third_colour", "green"),
+        ({"pattern": "hoops"}, "third_colour", "none"),
+        ({"top": "vest", "worn_open": False, "shirt_colour": (228, 228, 224)}, "under_colour", "white"),
+        ({"bottom": "long skirt", "bottom_pattern": "side stripe"}, "bottom_pattern", "plain"),
+        ({"bottom": "joggers", "bottom_pattern": "side stripe"}, "bottom_pattern", "side stripe"),
+        ({"bottom": "cropped", "bottom_pattern": "hem"}, "bottom_pattern", "plain"),
         ({"bottom": "jeans", "bottom_colour": (52, 70, 110)}, "bottom_colour", "blue"),
         ({"bottom": "dress", "top_colour": (146, 42, 46), "bottom_colour": (30, 30, 34)}, "bottom_colour", "red"),
     ],
@@ -231,6 +244,27 @@ def test_attributes_follow_the_person(change, attribute, value):
 def test_attributes_follow_the_clothes(change, attribute, value):
     person = draw_person(Dice(3), 0)
     assert attributes(replace(person, outfit=replace(person.outfit, **change)))[attribute] == value
+
+
+def test_a_hood_is_up_where_there_is_one_and_no_hat():
+    person = draw_person(Dice(3), 0)
+    told = {}
+    for top, hat in (("hoodie", "none"), ("hoodie", "cap"), ("tee", "none")):
+        dressed = replace(person, hood_up=True, hat=hat, outfit=replace(person.outfit, top=top))
+        told[top, hat] = attributes(dressed)["hood_up"]
+    assert told == {("hoodie", "none"): True, ("hoodie", "cap"): False, ("tee", "none"): False}
+
+
+@pytest.mark.parametrize("pattern", get_args(Pattern))
+def test_a_third_colour_is_told_where_the_cloth_has_one(pattern):
+    tube = make_tube(80, np.full(80, 0.15), np.full(80, 0.1), 0.6)
+    told = []
+    for number in range(12):
+        outfit = replace(draw_person(Dice(4, number), 0).outfit, pattern=pattern)
+        shown = [print_top(replace(outfit, third_colour=colour), tube) for colour in ((20, 240, 20), (240, 20, 20))]
+        told.append((shows_third_colour(outfit), not np.array_equal(*shown)))
+    assert all(said for said, seen in told if seen)
+    assert sum(seen for said, seen in told if said) >= 0.5 * sum(said for said, _ in told)
 
 
 def test_attributes_tell_neither_gender_nor_skin():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from strongreid.synthetic.dice import Dice
@@ -14,7 +16,18 @@ from strongreid.synthetic.wardrobe import Person
 def make_accessories(person: Person, size: Proportions, density: float) -> list[Part]:
     """Hands, shoes and, if the person carries one, a bag."""
     parts = _make_hands_and_shoes(person, size.height, density)
-    return parts if person.bag == "none" else [*parts, _make_bag(person, size, density)]
+    if person.bag == "none":
+        return parts
+    parts.append(_make_bag(person, size, density))
+    return [*parts, _make_handle(size, density)] if person.bag == "suitcase" else parts
+
+
+def _make_handle(size: Proportions, density: float) -> Part:
+    """The drawn-out handle of a suitcase, up to the hand."""
+    thin = np.full(_count(30, density), 0.006 * size.height)
+    tube = make_tube(_count(8, density), thin * 4.0, thin, 0.2 * size.height, 4.0)
+    rise = 0.15 * size.height / size.bag_length
+    return Part("bag", replace(tube, along=rise * (tube.along - 1.0)), tube.filled((70, 71, 73)))
 
 
 def _count(samples: float, density: float) -> int:
@@ -25,8 +38,14 @@ def _make_hands_and_shoes(person: Person, tall: float, density: float) -> list[P
     hand = make_blob(_count(15, density), _count(17, density), 0.016 * tall, 0.020 * tall, 0.09 * tall)
     shoe = make_blob(_count(19, density), _count(32, density), 0.026 * tall, 0.024 * tall, 0.15 * tall)
     leather = shoe.filled(person.shoe_colour)
+    below = np.cos(shoe.around) + np.zeros(shoe.shape)
+    if person.shoes == "sandals" and not person.boots:
+        straps = (np.abs(shoe.along - 0.78) < 0.07) | (np.abs(shoe.along - 0.22) < 0.06)
+        leather = np.where((straps | (below < -0.5))[..., None], leather, np.asarray(person.skin, np.float64))
+    elif person.shoes == "trainers" and not person.boots:
+        leather[(np.abs(shoe.along - 0.45) < 0.09) & (np.abs(below) < 0.5)] = person.bag_trim
     if person.pale_sole:
-        leather[(np.cos(shoe.around) < -0.5) & np.ones(shoe.shape, bool)] = 212
+        leather[below < -0.5] = 212
     hands = [Part(f"hand{side:+d}", hand, hand.filled(person.skin)) for side in SIDES]
     return [*hands, *(Part(f"shoe{side:+d}", shoe, leather) for side in SIDES)]
 
@@ -39,6 +58,8 @@ def _make_bag(person: Person, size: Proportions, density: float) -> Part:
         "shoulder bag": (0.035, 0.085 * person.bag_size, 4.0),
         "handbag": (0.03, 0.08 * person.bag_size, 4.0),
         "shopping bag": (0.04, 0.075 * person.bag_size, 3.0),
+        "waist bag": (0.075, 0.03, 3.0),
+        "suitcase": (0.065, 0.10 * person.bag_size, 5.0),
     }[person.bag]
     place = np.linspace(0.0, 1.0, _count(16 + size.bag_length / tall * 150, density))
     bulge = np.sqrt(np.minimum(1.0, np.minimum(place, 1.0 - place) / 0.18 + 0.02))

@@ -14,13 +14,16 @@ from strongreid.synthetic.dice import Dice
 from strongreid.synthetic.headwear import make_head
 from strongreid.synthetic.skeleton import Proportions, Skeleton, Stance
 from strongreid.synthetic.tube import Floats, Part
-from strongreid.synthetic.wardrobe import Person
+from strongreid.synthetic.wardrobe import Person, wears_hood
 
 _BLEND = 0.10  # half the length over which a limb bends, as a share of the limb
 
 _SPACING = 0.0115  # metres between two rows of the torso at density 1
 
-_BAG_LENGTH = {"backpack": 0.26, "shoulder bag": 0.13, "handbag": 0.11, "shopping bag": 0.19}
+_BAG_LENGTH = {
+    "backpack": 0.26, "shoulder bag": 0.13, "handbag": 0.11, "shopping bag": 0.19, "waist bag": 0.07,
+    "suitcase": 0.30,
+}  # fmt: skip
 
 
 def quantise(values: npt.ArrayLike) -> npt.NDArray[np.float32]:
@@ -45,7 +48,7 @@ def measure(person: Person) -> Proportions:
         "bun": (-1.05, 1.0, head * 0.95 / tall),
     }
     offset, drop, length = hair.get(person.hair_style, (0.0, 0.0, 0.0))
-    if person.hat == "beanie" and person.hair_style == "bun":
+    if wears_hood(person) or (person.hat == "beanie" and person.hair_style == "bun"):
         length = 0.0
     return Proportions(
         height=tall,
@@ -71,7 +74,7 @@ class Body:
         self.person = person
         self.spacing = _SPACING / density
         """Metres between neighbouring surfels where they are sparsest."""
-        self._skeleton = Skeleton(person, replace(size, skirts=tuple(tailor.skirts)))
+        self._skeleton = Skeleton(person, replace(size, skirts=tuple(tailor.skirts), legs=tailor.legs))
         self._pieces: list[tuple[str, slice, Floats, Floats]] = []
         albedo: list[Floats] = []
         start = 0

@@ -12,7 +12,7 @@ from PIL import Image, ImageFilter
 
 from strongreid.synthetic.dice import Dice, Stream
 from strongreid.synthetic.props import make_props
-from strongreid.synthetic.scene import make_scene
+from strongreid.synthetic.scene import FAMILIES, make_scene
 from strongreid.synthetic.settings import WorldSettings
 
 Pixels = npt.NDArray[np.uint8]
@@ -81,6 +81,12 @@ def box_radius(sigma: float) -> float:
     return round(variance / (2 - 2 * variance) if variance < 0.5 else math.sqrt(3 * variance) - 0.72, 2)
 
 
+def family_of(seed: int, number: int) -> str:
+    """The family of places that camera `number` looks at: no two alike until each has had its turn."""
+    families = tuple(FAMILIES)
+    return families[(number - 1 + Dice(seed, Stream.SCENE).below(len(families))) % len(families)]
+
+
 class Camera:
     """Camera `number` (from 1) of a world."""
 
@@ -96,9 +102,11 @@ class Camera:
         self.towards_sun = (site.sun[0] / length, site.sun[1] / length, site.sun[2] / length)
         self.sky_light, self.sun_light = site.sky_light, site.sun_light
         self.tallness = site.tallness
-        props = make_props(Dice(settings.seed, Stream.PROPS, number))
+        self.family = family_of(settings.seed, number)
+        """Which of the `FAMILIES` of places it looks at."""
+        props = make_props(Dice(settings.seed, Stream.PROPS, number), FAMILIES[self.family].props)
         scenery = Dice(settings.seed, Stream.SCENE, number)
-        self.scene = make_scene(scenery, props, self.tallness[1], deserted=deserted)
+        self.scene = make_scene(scenery, props, self.tallness[1], self.family, deserted=deserted)
         self.props = [prop for prop in props if prop.blocks]
         balance = [1 + 1.3 * shift * (part - 1) + dice.normal(0, 0.02 * shift) for part in site.balance]
         self._balance = np.array(balance) * _EXPOSURE * (1 + 1.2 * shift * (site.gain - 1))
@@ -108,22 +116,28 @@ class Camera:
         self._curve = np.array([round(255 * (level / 255) ** gamma) for level in range(256)], np.uint8)
         self.blur = (0.35 + 0.65 * shift) * site.blur
         """The deviation in pixels, for a person 107 pixels tall."""
-        self._noise = np.rint(_BELL * site.noise * (0.25 + 0.75 * shift)).astype(np.int16)
+        self._noise = site.noise * (0.25 + 0.75 * shift)
 
-    def develop(self, image: Image.Image, exposure: float, smear: float, dice: Dice) -> Image.Image:
-        """What the sensor makes of a picture at its own resolution; `smear` is the motion blur in pixels."""
+    def develop(
+        self, image: Image.Image, exposure: float, smear: float, dice: Dice, noise: float = 1.0
+    ) -> Image.Image:
+        """What the sensor makes of a picture at its own resolution.
+
+        `smear` is the motion blur in pixels, `noise` how much more noise there is than by day.
+        """
         image = self.expose(image, exposure)
         sigma = self.blur * dice.uniform(0.6, 1.4) * image.height / 107
         if smear >= 0.3:
             image = image.filter(ImageFilter.BoxBlur((round(smear, 2), 0.0)))
         if sigma > 0.2:
             image = image.filter(ImageFilter.BoxBlur(box_radius(sigma)))
-        noisy = np.asarray(image) + self.draw_noise(image.height, image.width, dice)
+        noisy = np.asarray(image) + self.draw_noise(image.height, image.width, dice, noise)
         return Image.fromarray(np.clip(noisy, 0, 255, out=noisy).astype(np.uint8))
 
-    def draw_noise(self, rows: int, columns: int, dice: Dice) -> npt.NDArray[np.int16]:
+    def draw_noise(self, rows: int, columns: int, dice: Dice, noise: float = 1.0) -> npt.NDArray[np.int16]:
         """(rows, columns, 3): the sensor's noise, to be added to a picture."""
-        return self._noise.take(dice.bytes_of((rows, columns, 3)))
+        grains = np.rint(_BELL * (self._noise * noise)).astype(np.int16)
+        return grains.take(dice.bytes_of((rows, columns, 3)))
 
     def expose(self, image: Image.Image, exposure: float) -> Image.Image:
         """The sensor's colours, without its blur and noise."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFilter
+from PIL import Image, ImageFilter
 
 from strongreid.synthetic.body import Body
 from strongreid.synthetic.camera import Camera, Pixels
@@ -15,12 +15,11 @@ from strongreid.synthetic.passage import PASSERS_BY, SUPERSAMPLING, Passage, Wor
 from strongreid.synthetic.props import SHARPNESS, Prop
 from strongreid.synthetic.raster import Indices, Light, Surfels, Window, shade, splat
 from strongreid.synthetic.settings import WorldSettings
+from strongreid.synthetic.shadow import ShadowCaster, shadows_on_ground
 from strongreid.synthetic.skeleton import Stance
 from strongreid.synthetic.trace import Trace
 from strongreid.synthetic.tube import Floats
 
-_SUN = (1.05, 1.0, 0.90)
-_SKY = (0.95, 1.0, 1.06)
 _BOUNCE = (0.10, 0.09, 0.08)
 _SOMEONE_BEHIND = 0.22
 
@@ -36,15 +35,13 @@ class _Box:
 
 
 @dataclass(frozen=True)
-class _View:
-    """A canvas in the making, and what it shows in which light."""
+class _Figure:
+    """Somebody in the picture, as the camera sees them."""
 
-    canvas: Floats
-    """(rows, columns, 3)."""
+    body: Body
+    places: Floats
+    normals: Floats
     window: Window
-    light: Light
-    brightness: float
-    """Of the scene and of what stands in it."""
 
 
 def photograph(
@@ -67,23 +64,29 @@ def photograph(
     places, normals = _seen(body, stance, yaw, passage)
     top, bottom = float(places[1].max()), float(places[1].min())
     box = _draw_box(dice, settings.bad_boxes, top, bottom, junk)
-    scale = passage.pixels / (top - bottom)
-    view = _frame(settings, passage, moment, box, scale)
+    scale, shape = passage.pixels / (top - bottom), _canvas_shape(settings)
+    window = _window(box, shape)
+    person = _Figure(body, places, normals, window)
+    figures = [person]
     if dice.chance(_SOMEONE_BEHIND):
-        _add_passer_by(world, view, passage, dice, in_front=False)
-    shown, surfels = _paint(view, body, places, normals)
-    if trace:
-        trace.pose(body, stance, yaw, passage)
-        trace.show(places, normals, view.window, view.canvas.shape[:2], shown, surfels)
+        figures.insert(0, _draw_passer_by(world, window, passage, dice, in_front=False))
     if dice.chance(min(1.0, settings.occlusion * (3 if junk else 1))):
-        hidden = _add_passer_by(world, view, passage, dice, in_front=True)
-        if trace:
-            trace.cover(hidden)
-    image = Image.fromarray(np.clip(view.canvas, 0, 255).astype(np.uint8))
+        figures.append(_draw_passer_by(world, window, passage, dice, in_front=True))
+    canvas = _lit(_background(passage, moment, box, scale, shape), figures, passage)
+    light = light_of(passage)
+    for figure in figures:
+        shown, surfels = _paint(canvas, figure, light)
+        if trace and figure is person:
+            trace.pose(body, stance, yaw, passage)
+            trace.show(places, normals, window, canvas.shape, shown, surfels)
+        elif trace and figure is figures[-1]:
+            trace.cover(shown)
+    image = Image.fromarray(canvas)
     if dice.chance(0.9 * settings.occlusion):
-        place, shape = _add_prop(image, view, dice.pick(passage.camera.props), dice)
+        brightness, prop = passage.daylight.brightness, dice.pick(passage.camera.props)
+        place, outline = _add_prop(image, window, brightness, prop, dice)
         if trace:
-            trace.cover_by_cut_out(place, shape)
+            trace.cover_by_cut_out(place, outline)
     native = _native_size(box.height * scale, settings)
     if trace:
         trace.sensor = native
@@ -130,42 +133,39 @@ def _draw_box(dice: Dice, bad_boxes: float, top: float, bottom: float, junk: boo
     return _Box(x, y, height, height * 0.5 * dice.uniform(0.78, 1.0))
 
 
-def _frame(settings: WorldSettings, passage: Passage, moment: int, box: _Box, scale: float) -> _View:
-    """The view of a box: the scene behind it, lit; `scale` is the scene's pixels per metre there."""
-    rows, columns = round(settings.height * SUPERSAMPLING), round(settings.width * SUPERSAMPLING)
-    window = Window(
+def _canvas_shape(settings: WorldSettings) -> tuple[int, int]:
+    """(rows, columns) of the canvas on which a picture is drawn."""
+    return round(settings.height * SUPERSAMPLING), round(settings.width * SUPERSAMPLING)
+
+
+def _window(box: _Box, shape: tuple[int, int]) -> Window:
+    return Window(
         box.x - box.width / 2,
         box.y + box.height / 2,
-        round(columns / box.width, 4),
-        round(rows / box.height, 4),
+        round(shape[1] / box.width, 4),
+        round(shape[0] / box.height, 4),
     )
-    brightness = brightness_of(passage)
-    canvas = _background(passage, moment, box, scale, (columns, rows))
-    view = _View(canvas, window, light_of(passage), brightness)
-    canvas *= _ground_light(view)
-    return view
-
-
-def brightness_of(passage: Passage) -> float:
-    """The light on the scene, and on what stands in it, where 1 leaves their colours as they are."""
-    return 0.85 * passage.camera.sky_light + 0.6 * passage.sun + 0.15
 
 
 def light_of(passage: Passage) -> Light:
     """The light on a person."""
-    camera, sun, sky = passage.camera, passage.sun, passage.camera.sky_light
+    daylight = passage.daylight
     return Light(
-        towards_sun=camera.towards_sun,
-        sun=(_SUN[0] * sun, _SUN[1] * sun, _SUN[2] * sun),
-        sky=(_SKY[0] * sky, _SKY[1] * sky, _SKY[2] * sky),
+        towards_sun=daylight.towards_sun,
+        sun=daylight.sun,
+        sky=daylight.sky,
         bounce=_BOUNCE,
         shade_edge=passage.shade_edge,
         shade_left=passage.shade_left,
+        dapples=passage.dapples,
     )
 
 
-def _background(passage: Passage, moment: int, box: _Box, scale: float, size: tuple[int, int]) -> Floats:
-    """The piece of the scene behind a box, at canvas size; a box that sticks out is moved back into it."""
+def _background(passage: Passage, moment: int, box: _Box, scale: float, shape: tuple[int, int]) -> Image.Image:
+    """The piece of the scene behind a box; a box that sticks out is moved back into it.
+
+    `scale` is the scene's pixels per metre there.
+    """
     scene = passage.camera.scene.image
     wide, tall = min(box.width * scale, scene.width - 1.0), min(box.height * scale, scene.height - 1.0)
     left = passage.foot[0] + moment * passage.step[0] + box.x * scale - wide / 2
@@ -173,39 +173,37 @@ def _background(passage: Passage, moment: int, box: _Box, scale: float, size: tu
     left, top = min(max(left, 0.0), scene.width - wide), min(max(top, 0.0), scene.height - tall)
     # Sixteenths of a pixel: Pillow's weights must not hang on the last bit of a sine.
     edges = tuple(math.floor(edge * 16) / 16 for edge in (left, top, left + wide, top + tall))
-    piece = scene.resize(size, Image.Resampling.BILINEAR, box=(edges[0], edges[1], edges[2], edges[3]))
-    return np.asarray(piece).astype(np.float32)
+    corners = (edges[0], edges[1], edges[2], edges[3])
+    return scene.resize((shape[1], shape[0]), Image.Resampling.BILINEAR, box=corners)
 
 
-def _ground_light(view: _View) -> Floats:
-    """(rows, columns, 1): the light on the scene, with a shadow around the feet.
+def _lit(piece: Image.Image, figures: list[_Figure], passage: Passage) -> Pixels:
+    """A piece of the scene, lit as the bodies in it are lit, with their shadows on the ground."""
+    daylight = passage.daylight
+    left = shadows_on_ground(
+        [ShadowCaster(figure.places, figure.window) for figure in figures],
+        (piece.height, piece.width),
+        daylight.towards_sun,
+        (passage.elevation, passage.distance),
+        (daylight.shadow, daylight.softness),
+    )
+    factors = (np.arange(256)[:, None] / 255 * np.round(daylight.brightness, 6)).astype(np.float32)
+    lit = factors.take(np.asarray(left), 0)
+    lit *= np.asarray(piece)
+    pixels: Pixels = np.minimum(lit, 255, out=lit).astype(np.uint8)
+    return pixels
 
-    The shadow is drawn at a quarter of the size, since it is blurred anyway.
-    """
-    window = view.window
-    rows, columns = view.canvas.shape[:2]
-    mask = Image.new("L", (max(1, columns // 4), max(1, rows // 4)))
-    slant = -view.light.towards_sun[0] * 0.5 * window.across
-    x, y = (-window.left * window.across + slant / 2) / 4, (window.top - 0.02) * window.down / 4
-    wide, tall = max(2.0, 0.30 * window.across / 4 + abs(slant) / 8), max(1.0, 0.10 * window.down / 4)
-    ImageDraw.Draw(mask).ellipse((round(x - wide), round(y - tall), round(x + wide), round(y + tall)), fill=105)
-    mask = mask.filter(ImageFilter.GaussianBlur(1.5)).resize((columns, rows), Image.Resampling.BILINEAR)
-    levels = (np.arange(255, -1, -1) * (round(view.brightness, 6) / 255)).astype(np.float32)
-    factors: Floats = levels[np.asarray(mask)][..., None]
-    return factors
 
-
-def _paint(view: _View, body: Body, places: Floats, normals: Floats) -> tuple[Indices, Surfels]:
-    """Draw a body in place; returns what `splat` does."""
-    rows, columns = view.canvas.shape[:2]
-    pixels, surfels = splat(places, normals, view.window, (rows, columns), body.spacing)
-    colours = shade(surfels, places, normals, body.albedo, view.light, body.person.height)
-    view.canvas.reshape(-1, 3)[pixels] = colours
+def _paint(canvas: Pixels, figure: _Figure, light: Light) -> tuple[Indices, Surfels]:
+    """Draw somebody in place; returns what `splat` does."""
+    body, places, normals = figure.body, figure.places, figure.normals
+    pixels, surfels = splat(places, normals, figure.window, (canvas.shape[0], canvas.shape[1]), body.spacing)
+    colours = shade(surfels, places, normals, body.albedo, light, body.person.height)
+    canvas.reshape(-1, 3)[pixels] = np.minimum(colours, 255, out=colours).astype(np.uint8)
     return pixels, surfels
 
 
-def _add_passer_by(world: World, view: _View, passage: Passage, dice: Dice, *, in_front: bool) -> Indices:
-    """Draw somebody else in place; returns the flat numbers of the pixels that show them."""
+def _draw_passer_by(world: World, window: Window, passage: Passage, dice: Dice, *, in_front: bool) -> _Figure:
     body = world.passer_by(dice.below(PASSERS_BY))
     yaw = passage.yaw + dice.pick((0.0, math.pi, dice.uniform(-1, 1))) + dice.normal(0, 0.2)
     stance = Stance(dice.uniform(0, math.tau), passage.swing, dice.normal(0, 0.25))
@@ -213,26 +211,27 @@ def _add_passer_by(world: World, view: _View, passage: Passage, dice: Dice, *, i
     aside = dice.sign() * dice.uniform(0.22, 0.55)
     nearer = dice.uniform(1.0, 1.12) if in_front else dice.uniform(0.75, 0.95)
     lower = dice.uniform(-0.12, -0.02) if in_front else dice.uniform(0.05, 0.25)
-    window = view.window
     shifted = Window(
         round((window.left - aside) / nearer, 6),
         round((window.top - lower) / nearer, 6),
         round(window.across * nearer, 4),
         round(window.down * nearer, 4),
     )
-    return _paint(replace(view, window=shifted), body, places, normals)[0]
+    return _Figure(body, places, normals, shifted)
 
 
-def _add_prop(image: Image.Image, view: _View, prop: Prop, dice: Dice) -> tuple[tuple[int, int], Image.Image]:
+def _add_prop(
+    image: Image.Image, window: Window, brightness: tuple[float, float, float], prop: Prop, dice: Dice
+) -> tuple[tuple[int, int], Image.Image]:
     """Stand street furniture in front of the person, in place; returns its left upper corner and its outline."""
-    window, nearer = view.window, dice.uniform(1.05, 1.35)
+    nearer = dice.uniform(1.05, 1.35)
     wide = max(2, round(prop.image.width / SHARPNESS * window.across * nearer))
     tall = max(2, round(prop.height * window.down * nearer))
     sprite = prop.image.resize((wide, tall), Image.Resampling.BILINEAR)
     if dice.chance(0.5):
         sprite = sprite.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    table = [min(255, round(level * view.brightness)) for level in range(256)]
-    lit = sprite.convert("RGB").point(table * 3)
+    table = [min(255, round(level * part)) for part in brightness for level in range(256)]
+    lit = sprite.convert("RGB").point(table)
     foot = round((window.top + dice.uniform(0.05, 0.30)) * window.down)
     if wide > image.width:  # a long thing reaches across, or ends somewhere behind the person
         left = round(dice.uniform(-0.6, 0.4) * wide) - (wide - image.width) // 2
@@ -254,7 +253,9 @@ def _sense(
 ) -> Pixels:
     """Down to the sensor's resolution, through the sensor, and to the size of the set's pictures."""
     image = image.resize(native, Image.Resampling.BOX)
-    image = passage.camera.develop(image, passage.exposure, passage.smear * native[1] / 120, dice)
+    image = passage.camera.develop(
+        image, passage.exposure, passage.smear * native[1] / 120, dice, passage.daylight.noise
+    )
     if image.size != (settings.width, settings.height):
         image = image.resize((settings.width, settings.height), Image.Resampling.BILINEAR)
     return np.asarray(image)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from PIL import Image, ImageFilter
 
 from strongreid.synthetic.camera import Camera, Pixels, box_radius
-from strongreid.synthetic.capture import brightness_of, light_of
+from strongreid.synthetic.capture import light_of
 from strongreid.synthetic.dice import Dice
 from strongreid.synthetic.figure import Figure, draw_figure
 from strongreid.synthetic.passage import Passage
@@ -77,12 +77,12 @@ class Film:
     ) -> None:
         self._camera, self._number, self._lens, self._walks = camera, number, lens, walks
         self._light, self._exposure = light_of(weather), weather.exposure
-        brightness = np.round(brightness_of(weather), 6).astype(np.float32)
+        brightness = np.round(weather.daylight.brightness, 6).astype(np.float32)
         ground = lens.background(camera.scene.image).astype(np.float32) * brightness
         self._ground = np.clip(ground, 0, 255).astype(np.uint8)
         self._blur = box_radius(camera.blur * lens.scale) if camera.blur * lens.scale > 0.2 else 0.0
         self._clean = self._develop(self._ground)
-        self._noise = camera.draw_noise(lens.height + _SLACK, lens.width + _SLACK, dice)
+        self._noise = camera.draw_noise(lens.height + _SLACK, lens.width + _SLACK, dice, weather.daylight.noise)
         self._obstacles = _find_obstacles(camera, lens)
 
     def frame(self, number: int, seconds: float, dice: Dice) -> Frame:

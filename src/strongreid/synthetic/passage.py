@@ -5,16 +5,21 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
+
 from strongreid.synthetic.body import Body
 from strongreid.synthetic.camera import Camera
+from strongreid.synthetic.daylight import Daylight, draw_hour, make_daylight
 from strongreid.synthetic.dice import Dice, Stream
 from strongreid.synthetic.settings import WorldSettings
+from strongreid.synthetic.texture import layered_noise
+from strongreid.synthetic.tube import Floats
 from strongreid.synthetic.wardrobe import draw_person
 
 PASSERS_BY = 20
 """How many people there are who are only ever in the way."""
 
-SUPERSAMPLING = 1.75
+SUPERSAMPLING = 1.6
 """Rows of the canvas on which a picture is drawn, per row of the picture."""
 
 
@@ -38,10 +43,14 @@ class Passage:
     distance: float
     exposure: float
     sun: float
+    """How strong the sun is on a clear day."""
+    daylight: Daylight
     shade_edge: float
     shade_left: float
     smear: float
     raised: tuple[tuple[float, float] | None, tuple[float, float] | None]
+    dapples: Floats | None = None
+    """(64, 64): how much of the sun comes through leaves, where it does."""
 
 
 class World:
@@ -51,7 +60,7 @@ class World:
         """`deserted` leaves out the people of the backgrounds, and nothing else."""
         self.settings = settings
         self._deserted = deserted
-        self.density = 0.98 * settings.height * SUPERSAMPLING / 256
+        self.density = 0.92 * settings.height * SUPERSAMPLING / 256
         self._cameras: dict[int, Camera] = {}
         self._passers_by: dict[int, Body] = {}
 
@@ -79,6 +88,10 @@ def draw_passage(world: World, camera: Camera, height: float, dice: Dice) -> Pas
     lighting = world.settings.lighting
     patchy = dice.chance(0.15 * lighting)
     stride = 0.06 * pixels
+    inside = camera.scene.inside
+    sun = round(camera.sun_light * dice.pick((1.0, 1.0, 1.0 - 0.7 * lighting)) * dice.uniform(0.85, 1.15), 4)
+    hour = draw_hour(dice, lighting, inside)
+    dappled = dice.chance(0.12 * lighting) and not inside
     return Passage(
         camera=camera,
         yaw=yaw,
@@ -91,12 +104,21 @@ def draw_passage(world: World, camera: Camera, height: float, dice: Dice) -> Pas
         elevation=camera.elevation + math.radians(dice.normal(0, 2) + 4 * near),
         distance=dice.uniform(4.5, 9.0) * height,
         exposure=round(math.exp(dice.normal(0, 0.10 * lighting)), 4),
-        sun=round(camera.sun_light * dice.pick((1.0, 1.0, 1.0 - 0.7 * lighting)) * dice.uniform(0.85, 1.15), 4),
+        sun=sun,
+        daylight=make_daylight(hour, camera.towards_sun, sun, camera.sky_light, dice),
         shade_edge=dice.uniform(0.2, 0.9),
         shade_left=dice.uniform(0.25, 0.5) if patchy else 1.0,
         smear=dice.uniform(0.5, 2.2) if dice.chance(0.25) else 0.0,
         raised=(_raised_arm(dice), _raised_arm(dice)),
+        dapples=_leaf_shade(dice) if dappled else None,
     )
+
+
+def _leaf_shade(dice: Dice) -> Floats:
+    """(64, 64): shares of the sun, in patches about a hand wide."""
+    noise = layered_noise(dice, 64, 64, 14, 2)
+    shares: Floats = np.clip((noise + np.float32(0.25)) * np.float32(3.0), np.float32(0.3), np.float32(1.0))
+    return shares
 
 
 def _raised_arm(dice: Dice) -> tuple[float, float] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -98,6 +98,16 @@ def _pole(dice: Dice) -> Image.Image:
         low = dice.uniform(1.0, 1.7)
         sketch.box(0.01, low, width, low + 0.22, muted(dice))
     return sketch.finish(dice, roundness=0.45)
+
+
+def _pillar(dice: Dice) -> Image.Image:
+    width = dice.uniform(0.20, 0.32)
+    sketch, stone = _Sketch(width + 0.04, 3.2), vary(dice, muted(dice), 6)
+    sketch.box(0.02, 0, width + 0.02, 3.2, stone)
+    sketch.box(0.0, 0, width + 0.04, 0.18, _darker(stone, 0.7))
+    if dice.chance(0.4):
+        sketch.box(0.02, 1.2, width + 0.02, 1.9, muted(dice))
+    return sketch.finish(dice, roundness=dice.pick((0.12, 0.45)))
 
 
 def _sign(dice: Dice) -> Image.Image:
@@ -233,6 +243,7 @@ def _walker(dice: Dice) -> Image.Image:
 
 _KINDS: dict[str, tuple[Callable[[Dice], Image.Image], bool]] = {
     "pole": (_pole, True),
+    "pillar": (_pillar, True),
     "sign": (_sign, True),
     "bin": (_bin, True),
     "bollard": (_bollard, True),
@@ -247,6 +258,6 @@ _KINDS: dict[str, tuple[Callable[[Dice], Image.Image], bool]] = {
 }
 
 
-def make_props(dice: Dice) -> list[Prop]:
-    """One prop of each kind, and a second bicycle and walker."""
-    return [Prop(kind, _KINDS[kind][0](dice), _KINDS[kind][1]) for kind in (*_KINDS, "bicycle", "walker")]
+def make_props(dice: Dice, kinds: Sequence[str] | None = None) -> list[Prop]:
+    """One prop for each of `kinds`; without them one of every kind there is."""
+    return [Prop(kind, _KINDS[kind][0](dice), _KINDS[kind][1]) for kind in kinds or _KINDS]

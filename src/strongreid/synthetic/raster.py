@@ -11,6 +11,7 @@ import numpy.typing as npt
 from strongreid.synthetic.tube import Floats
 
 _GRAZING = np.float32(-0.08)  # normals a little beyond the edge still count, or outlines fray
+_DAPPLES = np.float32(26.0)
 _DEPTH_ORIGIN, _DEPTH_STEPS = np.float32(2.0), np.float32(16000.0)  # metres, and steps per metre in uint16
 
 
@@ -31,6 +32,8 @@ class Light:
     """Below this share of the body height something else's shadow falls on the body."""
     shade_left: float = 1.0
     """How much of the sun is left in that shadow."""
+    dapples: Floats | None = None
+    """(64, 64): a pattern of shade that lies over the body, as shares of the sun; `_DAPPLES` cells a metre."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +114,9 @@ def shade(
     level = np.clip(places[1].take(surfels) * np.float32(1 / body_height), 0, 1)
     if light.shade_left < 1.0:
         sunlit = np.where(level > light.shade_edge, sunlit, sunlit * np.float32(light.shade_left))
+    if light.dapples is not None:
+        across, down = ((places[axis].take(surfels) * _DAPPLES).astype(np.int32) & 63 for axis in (0, 1))
+        sunlit = sunlit * light.dapples[down, across]
     # Cavities, and what is near the ground, see less of the sky.
     openness = np.clip(0.74 + 0.46 * facing, 0.5, 1.05) * (0.82 + 0.18 * np.minimum(1, level * 2.2))
     above = 0.5 + 0.5 * upward

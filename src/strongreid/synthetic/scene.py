@@ -2,28 +2,68 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
+from strongreid.synthetic.backdrop import raise_backdrop
 from strongreid.synthetic.dice import Dice
-from strongreid.synthetic.props import Prop, muted
-from strongreid.synthetic.texture import layered_noise, value_noise
+from strongreid.synthetic.ground import HEIGHT, WIDTH, lay_ground
+from strongreid.synthetic.props import Prop
+from strongreid.synthetic.texture import layered_noise
 from strongreid.synthetic.tube import Floats
-from strongreid.synthetic.wardrobe import clip_colour, vary
+from strongreid.synthetic.wardrobe import clip_colour
 
-WIDTH, HEIGHT = 1024, 576
+__all__ = ["FAMILIES", "HEIGHT", "WIDTH", "Family", "Scene", "make_scene"]
 
-FOCAL = 900.0
-"""Focal length in pixels; the camera looks level, with the horizon moved up."""
 
-_GROUNDS = {
-    "asphalt": (112, 113, 115), "paving": (160, 152, 144), "slabs": (148, 138, 130),
-    "plaza": (172, 167, 160), "path": (146, 140, 128),
+_BED = 66
+
+
+@dataclass(frozen=True)
+class Family:
+    """Places of one kind: what can lie underfoot, stand behind, and stand about."""
+
+    grounds: tuple[str, ...]
+    stretches: tuple[str, ...]
+    props: tuple[str, ...]
+    inside: bool = False
+    """Lit from the ceiling, at every time of day alike."""
+    gloss: float = 0.0
+    """How much of what stands behind is mirrored in the floor."""
+
+
+FAMILIES: dict[str, Family] = {
+    "street": Family(
+        ("asphalt", "paving", "crossing"), ("brick", "windows", "shop", "wall", "shutter"),
+        ("pole", "sign", "bin", "bollard", "bicycle", "car", "car", "walker", "tree"),
+    ),
+    "shops": Family(
+        ("plaza", "slabs", "cobbles"), ("shop", "shop", "windows", "posters"),
+        ("sign", "bin", "bench", "planter", "bicycle", "bollard", "walker", "walker"),
+    ),
+    "park": Family(
+        ("path", "grass", "gravel"), ("hedge", "trees", "trees", "wall"),
+        ("bench", "hedge", "bin", "tree", "tree", "bicycle", "fence", "walker"),
+    ),
+    "campus": Family(
+        ("paving", "slabs", "plaza"), ("glass", "panels", "trees", "windows"),
+        ("bicycle", "bicycle", "bench", "bollard", "planter", "pole", "tree", "walker"),
+    ),
+    "hall": Family(
+        ("terrazzo", "tiles"), ("shop", "panels", "glass", "posters"),
+        ("pillar", "bench", "bin", "planter", "sign", "walker", "walker"), inside=True, gloss=0.22,
+    ),
+    "platform": Family(
+        ("platform",), ("train", "posters", "panels", "wall"),
+        ("pillar", "pole", "bench", "bin", "sign", "walker", "walker"), inside=True,
+    ),
+    "car park": Family(
+        ("bays", "asphalt"), ("wall", "panels", "hedge", "shutter"),
+        ("car", "car", "car", "pole", "bollard", "fence", "bin", "walker"),
+    ),
 }  # fmt: skip
-_TILE_METRES = {"paving": 0.45, "slabs": 0.9, "plaza": 1.4}
 
 
 @dataclass(frozen=True)
@@ -48,6 +88,8 @@ class Scene:
     """The row on which the ground ends at infinity."""
     camera_height: float
     """Metres above the ground."""
+    inside: bool = False
+    """Under a roof."""
     furniture: tuple[Piece, ...] = ()
     """What stands on the ground, the far things first."""
 
@@ -56,113 +98,54 @@ class Scene:
         return self.horizon + self.camera_height * pixels / height
 
 
-def make_scene(dice: Dice, props: list[Prop], tallest: float, *, deserted: bool = False) -> Scene:
-    """A new scene, in which a person of 1.7 m near the lower edge is `tallest` pixels tall.
+def make_scene(
+    dice: Dice, props: list[Prop], tallest: float, family: str = "street", *, deserted: bool = False
+) -> Scene:
+    """A new scene of one of the `FAMILIES`, in which someone of 1.7 m near the lower edge is `tallest` pixels tall.
 
-    `deserted` leaves out the people of the background, who have no identity.
+    `props` are the things that stand about; `deserted` leaves out the people among them, who have no identity.
     """
+    place = FAMILIES[family]
     horizon = HEIGHT * dice.uniform(0.14, 0.30)
     camera_height = 1.7 * 0.9 * (HEIGHT - horizon) / tallest
-    pixels = np.empty((HEIGHT, WIDTH, 3), np.float32)
-    pixels[:] = _ground(dice, horizon, camera_height)
+    pixels = lay_ground(dice, dice.pick(place.grounds), horizon, camera_height)
     base = round(horizon + HEIGHT * 0.05)
-    _backdrop(dice, pixels, base)
-    pixels *= _cast_shadows(dice, base)[..., None]
+    raise_backdrop(dice, pixels, base, place.stretches, place.inside)
+    if place.gloss:
+        _mirror(pixels, base, np.float32(place.gloss))
+    if not place.inside:
+        pixels *= _cast_shadows(dice, base)[..., None]
     image = Image.fromarray(np.rint(np.clip(pixels, 0, 255)).astype(np.uint8))
     image = image.filter(ImageFilter.GaussianBlur(0.7))
     furniture = _furnish(dice, image, props, base, horizon, camera_height, deserted)
-    return Scene(image, horizon, camera_height, tuple(furniture))
+    return Scene(image, horizon, camera_height, place.inside, tuple(furniture))
 
 
-def _ground(dice: Dice, horizon: float, camera_height: float) -> Floats:
-    kind = dice.pick(tuple(_GROUNDS))
-    colour = np.asarray(vary(dice, _GROUNDS[kind], 7), np.float32) * np.float32(dice.uniform(0.85, 1.12))
-    rows, columns = np.arange(HEIGHT, dtype=np.float32)[:, None], np.arange(WIDTH, dtype=np.float32)[None]
-    below = np.maximum(4.0, rows - horizon)
-    per_metre = below / camera_height
-    ahead = FOCAL * camera_height / below
-    aside = (columns - WIDTH / 2) / per_metre
-    turn = dice.uniform(-0.6, 0.6)
-    along = aside * math.cos(turn) - ahead * math.sin(turn)
-    across = aside * math.sin(turn) + ahead * math.cos(turn)
-    stains = 0.035 * layered_noise(dice, HEIGHT, WIDTH, 120, 4) + 0.025 * value_noise(dice, HEIGHT, WIDTH, 1.7, 2.5)
-    tone = 1.0 + stains
-    if kind in _TILE_METRES:
-        # Lines thinner than a pixel alias into rays that run to the horizon: fade them out with the distance.
-        clear = np.clip(per_metre * per_metre * camera_height / FOCAL * _TILE_METRES[kind] / 4.0 - 0.2, 0.0, 1.0)
-        tone = tone + clear * _tiles(along / _TILE_METRES[kind], across / _TILE_METRES[kind])
-    ground = colour * tone[..., None]
-    if kind == "path":
-        grass = np.abs(along) > dice.uniform(2.5, 5.0)
-        blades = 1.0 + 0.10 * layered_noise(dice, HEIGHT, WIDTH, 26, 4)
-        ground[grass] = (np.asarray((84, 100, 62), np.float32) * blades[..., None])[grass]
-    if kind == "asphalt":
-        paint = (np.abs(np.abs(along) - 3.5) < 0.08) & (across % 4.0 < 2.4)
-        ground[paint] = ground[paint] * 0.4 + np.asarray((118, 118, 114), np.float32)
-    faded: Floats = ground.astype(np.float32)
-    return faded
-
-
-def _tiles(along: Floats, across: Floats) -> Floats:
-    """(rows, columns): how much lighter or darker than average each tile is, with dark joints."""
-    row, column = np.floor(across).astype(np.int64), np.floor(along).astype(np.int64)
-    scrambled = ((row * 73856093) ^ (column * 19349663)) & 255
-    tone = (scrambled - 128) / 128.0 * 0.05
-    joint = ((along - column) < 0.06) | ((across - row) < 0.06)
-    return np.where(joint, -0.12, tone)
-
-
-def _backdrop(dice: Dice, pixels: Floats, base: int) -> None:
-    """Sky, and from left to right what stands along the far side, in place."""
-    pixels[:base] = np.asarray(vary(dice, (186, 196, 208), 6), np.float32)
-    left = -dice.below(100)
-    while left < WIDTH:
-        width, bottom = round(dice.uniform(110, 380)), base + dice.below(9) - 4
-        start, stop = max(0, left), min(WIDTH, left + width)
-        kind = dice.pick(("brick", "windows", "wall", "hedge", "shop", "trees"))
-        if stop - start > 4:
-            top = round(dice.uniform(0.0, base * 0.5)) if kind in ("hedge", "trees") else 0
-            pixels[top:bottom, start:stop] = _facade(dice, kind, bottom - top, stop - start)
-            pixels[bottom : bottom + 6, start:stop] *= 0.82
-        left += width
-
-
-def _facade(dice: Dice, kind: str, rows: int, columns: int) -> Floats:
-    """(rows, columns, 3): one stretch of the far side."""
-    grain = (1.0 + 0.035 * layered_noise(dice, rows, columns, 30, 4))[..., None]
-    if kind in ("hedge", "trees"):
-        leaves = layered_noise(dice, rows, columns, 26, 5)[..., None]
-        return np.asarray(vary(dice, (66, 80, 54), 5), np.float32) * (1.0 + 0.32 * leaves)
-    if kind == "brick":
-        down, across = np.arange(rows)[:, None], np.arange(columns)[None]
-        joint = (down % 7 == 0) | ((across + 9 * ((down // 7) % 2)) % 18 == 0)
-        brick = np.asarray(vary(dice, (138, 98, 82), 10), np.float32) * grain
-        return brick * np.where(joint, 1.14, 1.0)[..., None]
-    facade = np.asarray(muted(dice), np.float32) * np.float32(1.1) * grain
-    if kind == "wall":
-        return facade
-    pane = round(dice.uniform(36, 84))
-    top, bottom = (
-        (round(rows * 0.22), round(rows * 0.96)) if kind == "shop" else (round(rows * 0.1), round(rows * 0.8))
-    )
-    for left in range(6, columns - pane // 2, pane):
-        glass = facade[top:bottom, left : left + pane - 7]
-        glass[:] = np.asarray(vary(dice, (70, 78, 86), 12), np.float32)
-        glass *= np.linspace(1.2, 0.8, glass.shape[0])[:, None, None]
-        for _ in range(2):
-            y, x = dice.below(max(1, bottom - top)), dice.below(pane)
-            glass[y : y + 8 + dice.below(24), x : x + 4 + dice.below(14)] = muted(dice)
-    if kind == "shop":
-        facade[round(rows * 0.03) : round(rows * 0.16)] = np.asarray(muted(dice), np.float32)
-    return facade
+def _mirror(pixels: Floats, base: int, gloss: np.float32) -> None:
+    """Show the far side upside down in the floor, fading towards the camera, in place."""
+    rows = min(2 * base, HEIGHT - base - 6)
+    first = base + 6
+    seen = pixels[np.maximum(0, base - 5 - np.arange(rows) // 2)]
+    fade = gloss * np.linspace(1.0, 0.0, rows, dtype=np.float32)[:, None, None]
+    floor = pixels[first : first + rows]
+    floor += fade * (seen - floor)
 
 
 def _cast_shadows(dice: Dice, base: int) -> Floats:
     """(HEIGHT, WIDTH): factors, 1 in the light, less in the shadow of what stands outside the picture."""
     light = np.ones((HEIGHT, WIDTH), np.float32)
-    if dice.chance(0.6):
-        cover = np.clip((layered_noise(dice, HEIGHT, WIDTH, 220, 3) - np.float32(0.35)) * 5, 0, 1)
-        light[base:] -= np.float32(0.30) * cover[base:]
+    kind = dice.pick(("none", "leaves", "leaves", "clouds", "building"))
+    if kind == "building":
+        rows, columns = np.arange(HEIGHT, dtype=np.float32)[:, None], np.arange(WIDTH, dtype=np.float32)[None]
+        edge = (columns - dice.uniform(0.2, 0.8) * WIDTH) * dice.sign() + (rows - base) * dice.uniform(-0.8, 0.8)
+        cover = np.clip(edge / 6.0, 0, 1)
+    elif kind != "none":
+        cell, sharpness = (220, 5) if kind == "clouds" else (90, 12)
+        noise = layered_noise(dice, HEIGHT, WIDTH, cell, 3)
+        cover = np.clip((noise - np.float32(0.35)) * np.float32(sharpness), 0, 1)
+    else:
+        return light
+    light[base:] -= np.float32(0.30) * cover[base:].astype(np.float32)
     return light
 
 
@@ -176,6 +159,8 @@ def _furnish(
     deserted: bool,
 ) -> list[Piece]:
     """Stand 14 to 26 props on the ground, the far ones first, in place."""
+    # What is dark enough for a gap between rails depends on the people too: with or without them, the rest stays.
+    peopled = image.copy() if deserted else image
     pieces: list[Piece] = []
     rows = sorted(dice.uniform(base + 2, HEIGHT * 0.86) for _ in range(14 + dice.below(13)))
     for row in rows:
@@ -186,13 +171,23 @@ def _furnish(
         if dice.chance(0.5):
             sprite = sprite.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         left, top = round(dice.uniform(-0.05, 1.0) * WIDTH), round(row) - size[1]
-        if deserted and prop.kind == "walker":
-            continue
-        shadow = Image.new("L", (size[0] + 6, max(6, size[1] // 7)))
-        ImageDraw.Draw(shadow).ellipse((2, 2, size[0] + 3, shadow.height - 3), fill=90)
-        shadow = shadow.filter(ImageFilter.GaussianBlur(1.0))
-        dark = Image.new("RGB", shadow.size, clip_colour(38, 40, 44))
-        image.paste(dark, (left - 3, round(row) - shadow.height // 2), shadow)
-        image.paste(sprite, (left, top), sprite)
-        pieces.append(Piece(left, top, row, sprite.getchannel("A")))
+        foot = peopled.getpixel((min(max(left + size[0] // 2, 0), WIDTH - 1), round(row)))
+        if isinstance(foot, tuple) and max(foot) < _BED:
+            continue  # between the rails
+        if deserted:
+            _stand(peopled, sprite, left, top, row)
+        if not deserted or prop.kind != "walker":
+            _stand(image, sprite, left, top, row)
+            pieces.append(Piece(left, top, row, sprite.getchannel("A")))
     return pieces
+
+
+def _stand(image: Image.Image, sprite: Image.Image, left: int, top: int, row: float) -> None:
+    """Draw a thing with the dark around its foot, in place."""
+    size = sprite.size
+    shadow = Image.new("L", (size[0] + 6, max(6, size[1] // 7)))
+    ImageDraw.Draw(shadow).ellipse((2, 2, size[0] + 3, shadow.height - 3), fill=90)
+    shadow = shadow.filter(ImageFilter.GaussianBlur(1.0))
+    dark = Image.new("RGB", shadow.size, clip_colour(38, 40, 44))
+    image.paste(dark, (left - 3, round(row) - shadow.height // 2), shadow)
+    image.paste(sprite, (left, top), sprite)

@@ -8,13 +8,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from strongreid.synthetic.wardrobe import SKIRTED, Person
+from strongreid.synthetic.wardrobe import Person
 
 Vector = tuple[float, float, float]
 SIDES = (-1, 1)
 
 _SIDEWAYS: Vector = (1.0, 0.0, 0.0)
 _HIDDEN_STEP: dict[str, float] = {"skirt": 0.75, "dress": 0.75, "long skirt": 0.42}
+_PADDING: dict[str, float] = {"coat": 0.03, "jacket": 0.03, "hoodie": 0.03, "vest": 0.04, "puffer": 0.06}
+_ROOM = 1.2  # a leg is beside the middle of the skirt, where an oval is less deep
 
 JOINTS: dict[str, tuple[str, int, float]] = {
     "crown": ("head", 0, 1.0), "chin": ("head", 0, 0.0), "neck": ("torso", 0, 0.95),
@@ -42,6 +44,20 @@ class Stance:
 
 
 @dataclass(frozen=True)
+class Skirt:
+    """A skirt, the lower half of a dress, or the tail of a coat, in metres."""
+
+    top: float
+    """Above the ground."""
+    length: float
+    depths: tuple[float, float, float]
+    """Half the depth at the waist, at `SKIRT_HIP` of the length, and at the hem."""
+
+
+SKIRT_HIP = 0.3
+
+
+@dataclass(frozen=True)
 class Proportions:
     """Lengths of one body in metres."""
 
@@ -58,8 +74,9 @@ class Proportions:
     hair_drop: float = 0.0
     hair_length: float = 0.0
     bag_length: float = 0.0
-    skirts: tuple[tuple[float, float], ...] = ()
-    """Top above the ground, and length, of every skirt or coat tail."""
+    skirts: tuple[Skirt, ...] = ()
+    legs: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """How thick the dressed legs are: radius at the hip, at the knee and at the ankle."""
 
 
 @dataclass(frozen=True)
@@ -168,17 +185,33 @@ class Skeleton:
         twist = -0.10 * swing * math.sin(stance.phase)
         across = (math.cos(twist), 0.0, -math.sin(twist))
         bones["torso"] = (_bone(bottom, top, across, upward=True),)
-        spread = abs(math.sin(stance.phase)) * swing * person.stride
         sway = 0.02 * swing * math.sin(2.0 * stance.phase)
-        # Cloth that reaches below the hips gives way to the knees: it deepens with the stride.
-        give = 0.5 if person.outfit.bottom in SKIRTED else 0.4
-        for number, (above_ground, length) in enumerate(size.skirts):
-            waist = hip_height - 0.52 * tall + above_ground
-            hem = (0.0, waist - length, 0.01 + sway)
-            bones[f"skirt{number}"] = (_bone((0.0, waist, 0.004), hem, deepen=1.0 + give * spread),)
+        for number, skirt in enumerate(size.skirts):
+            waist = hip_height - 0.52 * tall + skirt.top
+            hem = (0.0, waist - skirt.length, 0.01 + sway)
+            deepen = self._deepen(skirt, waist, bones)
+            bones[f"skirt{number}"] = (_bone((0.0, waist, 0.004), hem, deepen=deepen),)
         self._place_head(stance, _add(top, up, -0.005 * tall), bones)
         fists = self._place_arms(stance, bottom, top, across, bones)
         bones["bag"] = (self._place_bag(stance, hip_height, bottom, up, fists),)
+
+    def _deepen(self, skirt: Skirt, waist: float, bones: dict[str, tuple[Bone, ...]]) -> float:
+        """How much cloth that reaches below the hips deepens to give way to the legs in this stride."""
+        factor = 1.0
+        hip, knee, ankle = self._size.legs
+        for side in SIDES:
+            for bone, (first, last) in zip(bones[f"leg{side:+d}"], ((hip, knee), (knee, ankle)), strict=True):
+                _, _, axis, start = bone.frame
+                for step in range(7):
+                    share = step / 6
+                    fall = (waist - start[1] - share * axis[1]) / skirt.length
+                    if 0.0 < fall < 1.03:
+                        upper, lower = (0, 1) if fall < SKIRT_HIP else (1, 2)
+                        part = fall / SKIRT_HIP if upper == 0 else (fall - SKIRT_HIP) / (1.0 - SKIRT_HIP)
+                        depth = skirt.depths[upper] + part * (skirt.depths[lower] - skirt.depths[upper])
+                        needed = abs(start[2] + share * axis[2]) + first + share * (last - first)
+                        factor = max(factor, _ROOM * needed / depth)
+        return factor
 
     def _place_head(self, stance: Stance, neck: Vector, bones: dict[str, tuple[Bone, ...]]) -> None:
         size = self._size
@@ -204,8 +237,8 @@ class Skeleton:
         """Arms and hands; returns the places of the two fists."""
         person, size = self._person, self._size
         tall, swing = size.height, stance.swing
-        padding = 0.03 if person.outfit.top in ("coat", "jacket", "hoodie") else 0.0
-        wide_hem = 0.10 if any(length > 0.15 * tall for _, length in size.skirts) else 0.0
+        padding = _PADDING.get(person.outfit.top, 0.0)
+        wide_hem = 0.10 if any(skirt.length > 0.15 * tall for skirt in size.skirts) else 0.0
         away = 0.09 + 0.02 * person.weight + padding + wide_hem
         fists: dict[int, Vector] = {}
         for number, side in enumerate(SIDES):
@@ -214,8 +247,8 @@ class Skeleton:
             elbow_bend = 0.15 + 0.35 * person.arm_swing * swing * (0.5 + 0.5 * math.sin(moment))
             upper, elbow_bend = stance.raised[number] or (upper, elbow_bend)
             lower = upper + elbow_bend
-            shoulder = _add(bottom, _add(top, bottom, -1.0), 0.850)
-            shoulder = _add(shoulder, across, side * size.shoulder * 0.86)
+            shoulder = _add(bottom, _add(top, bottom, -1.0), 0.858)
+            shoulder = _add(shoulder, across, side * size.shoulder * 0.78)
             down = (side * math.sin(away), -math.cos(upper) * math.cos(away), math.sin(upper))
             forearm = (side * math.sin(away) * 0.3, -math.cos(lower), math.sin(lower))
             elbow = _add(shoulder, down, 0.170 * tall)
@@ -238,5 +271,11 @@ class Skeleton:
             swing = -0.02 * tall + 0.02 * stance.swing * math.sin(stance.phase)
             strap = (side * (size.hip + 0.035 * tall), hip_height + 0.07 * tall, swing)
             return _bone(strap, _add(strap, (0.0, -length, 0.0)))
+        if person.bag == "waist bag":
+            buckle = _add(_add(bottom, up, 0.115 * tall), (0.0, 0.0, size.depth + 0.03 * tall))
+            return _bone(buckle, _add(buckle, (0.0, -length, 0.0)))
+        if person.bag == "suitcase":
+            top_corner = (side * (size.hip + 0.10 * tall), length + 0.03 * tall, -0.20 * tall)
+            return _bone(top_corner, _add(top_corner, (0.0, -length, -0.04 * tall)))
         handle = _add(fists[side], (0.0, -0.03 * tall, 0.0))
         return _bone(handle, _add(handle, (0.0, -length - 0.001, 0.01)))

@@ -1,14 +1,11 @@
-"""Value noise, and the patterns that are printed on clothes."""
+"""Value noise, and the folds of cloth made from it."""
 
 from __future__ import annotations
-
-import math
 
 import numpy as np
 
 from strongreid.synthetic.dice import Dice
 from strongreid.synthetic.tube import Floats, Tube
-from strongreid.synthetic.wardrobe import Outfit
 
 
 def value_noise(dice: Dice, rows: int, columns: int, cell_rows: float, cell_columns: float) -> Floats:
@@ -47,68 +44,3 @@ def weave(dice: Dice, tube: Tube, strength: float, cell: float) -> Floats:
     grain = value_noise(dice, rows, columns, cell / 3.0, cell / 3.0)
     factors: Floats = (1.0 + strength * (0.75 * folds + 0.35 * grain))[..., None]
     return factors
-
-
-def print_top(outfit: Outfit, tube: Tube, start: float = 0.0, end: float = 1.0) -> Floats:
-    """(rows, columns, 3): the cloth of the top.
-
-    The tube covers the torso from `start` to `end`, where 0 is the hip and 1 the neck.
-    """
-    cloth = tube.filled(outfit.top_colour)
-    height = start + (end - start) * tube.along + np.zeros(tube.shape)
-    turn = tube.around / math.tau + np.zeros(tube.shape)
-    second = np.asarray(outfit.second_colour, np.float64)
-    repeat, share = outfit.repeat, outfit.share
-    if outfit.pattern == "hoops":
-        cloth[(height * repeat * 1.2) % 1.0 < share] = second
-    elif outfit.pattern == "stripes":
-        cloth[(turn * round(repeat * 3.0)) % 1.0 < share] = second
-    elif outfit.pattern == "plaid":
-        bands = ((height * repeat * 1.2) % 1.0 < 0.4) * 0.4 + ((turn * round(repeat * 2.5)) % 1.0 < 0.4) * 0.4
-        cloth = cloth * (1.0 - bands[..., None]) + second * bands[..., None]
-    elif outfit.pattern == "dots":
-        line, place = height * repeat * 1.3, turn * round(repeat * 3.0)
-        place = place + 0.5 * np.floor(line)
-        cloth[((line % 1.0) - 0.5) ** 2 + ((place % 1.0) - 0.5) ** 2 < 0.10 + 0.06 * share] = second
-    elif outfit.pattern == "block":
-        cloth[height > 0.35 + 0.4 * share] = second
-    elif outfit.pattern == "side panel":
-        cloth[np.abs(np.abs(turn) - 0.25) < 0.056] = second
-    elif outfit.pattern == "print":
-        cloth[_printed(outfit, tube, height)] = second
-    return cloth
-
-
-def _printed(outfit: Outfit, tube: Tube, height: Floats) -> Floats:
-    """(rows, columns) of truth: the blocky print on the chest, on the back, or on both."""
-    dice = Dice(outfit.print_seed)
-    placement = dice.below(3)
-    half_angle, half_height = dice.uniform(0.3, 0.65), dice.uniform(0.06, 0.13)
-    mask = np.zeros(tube.shape, bool)
-    for wanted, centre in ((placement != 1, 0.0), (placement != 0, math.pi)):
-        shape = dice.bytes_of((4, 6)) < 155
-        offset = tube.around - centre
-        offset = offset - math.tau * np.rint(offset / math.tau)
-        row = np.floor((height - 0.66 + half_height) / (2 * half_height) * 4).astype(np.int64)
-        column = np.floor((offset + half_angle) / (2 * half_angle) * 6).astype(np.int64)
-        column = column + np.zeros_like(row)
-        inside = (row >= 0) & (row < 4) & (column >= 0) & (column < 6)
-        if wanted:
-            mask |= inside & shape[np.clip(row, 0, 3), np.clip(column, 0, 5)]
-    return mask
-
-
-def print_bottom(outfit: Outfit, tube: Tube, side: int = 0) -> Floats:
-    """(rows, columns, 3): the cloth below the waist; `side` is -1 or 1 on a leg, 0 on a skirt or the hip."""
-    cloth = tube.filled(outfit.bottom_colour)
-    trim = np.asarray(outfit.trim_colour, np.float64)
-    if outfit.bottom_pattern == "plaid":
-        turns = 5 if side else 12
-        bands = ((tube.along * 7) % 1.0 < 0.4) * 0.3 + ((tube.around / math.tau * turns) % 1.0 < 0.4) * 0.3
-        cloth = cloth * (1.0 - bands[..., None]) + trim * bands[..., None]
-    elif outfit.bottom_pattern == "side stripe" and side:
-        offset = np.abs(tube.around - side * math.pi / 2) + np.zeros(tube.shape)
-        cloth[offset < 0.28] = trim
-    elif outfit.bottom_pattern == "hem" and not side and outfit.bottom != "dress":
-        cloth[(tube.along > 0.85) & np.ones(tube.shape, bool)] = trim
-    return cloth

@@ -10,13 +10,14 @@ from typing import Any, Literal, Protocol
 from strongreid.synthetic.body import Body
 from strongreid.synthetic.camera import Pixels
 from strongreid.synthetic.passage import World
+from strongreid.synthetic.patterns import shows_third_colour
 from strongreid.synthetic.plan import JUNK, Shot, Subject, make_plan
 from strongreid.synthetic.settings import WorldSettings
 from strongreid.synthetic.skeleton import JOINTS
 from strongreid.synthetic.take import take
 from strongreid.synthetic.trace import Mask, Trace
 from strongreid.synthetic.tube import Floats
-from strongreid.synthetic.wardrobe import OPEN_FRONTED, Colour, Person
+from strongreid.synthetic.wardrobe import OPEN_FRONTED, SKIRTED, BottomPattern, Colour, Outfit, Person, wears_hood
 
 Viewpoint = Literal["front", "right", "back", "left"]
 
@@ -173,28 +174,39 @@ def attributes(person: Person) -> dict[str, str | bool | float]:
     outfit = person.outfit
     dress = outfit.bottom == "dress"
     opens = outfit.top in OPEN_FRONTED and outfit.worn_open
+    under = opens or outfit.top == "vest"  # the sleeves beside a vest are those of what is under it
     return {
         "top": outfit.top,
         "top_colour": name_colour(outfit.top_colour),
         "top_pattern": outfit.pattern,
         "second_colour": "none" if outfit.pattern == "plain" else name_colour(outfit.second_colour),
+        "third_colour": name_colour(outfit.third_colour) if shows_third_colour(outfit) else "none",
         "worn_open": opens,
-        "under_colour": name_colour(outfit.shirt_colour) if opens else "none",
+        "under_colour": name_colour(outfit.shirt_colour) if under else "none",
         "bottom": outfit.bottom,
         "bottom_colour": name_colour(outfit.top_colour if dress else outfit.bottom_colour),
-        "bottom_pattern": "plain" if dress else outfit.bottom_pattern,
-        "shoes": "boots" if person.boots else "shoes",
+        "bottom_pattern": _bottom_pattern(outfit),
+        "shoes": "boots" if person.boots else person.shoes,
         "shoe_colour": name_colour(person.shoe_colour),
         "bag": person.bag,
         "bag_colour": "none" if person.bag == "none" else name_colour(person.bag_colour),
         "hat": person.hat,
         "hat_colour": "none" if person.hat == "none" else name_colour(person.hat_colour),
+        "hood_up": wears_hood(person),
+        "scarf": person.scarf,
+        "scarf_colour": name_colour(person.scarf_colour) if person.scarf else "none",
         "hair": person.hair_style,
         "hair_colour": "none" if person.hair_style == "bald" else name_colour(person.hair),
         "glasses": person.glasses,
         "build": "slim" if person.weight < -0.6 else "heavy" if person.weight > 0.8 else "average",
         "height": round(person.height, 2),
     }
+
+
+def _bottom_pattern(outfit: Outfit) -> BottomPattern:
+    """The pattern that is seen: some are cut for legs only, or for skirts only."""
+    wasted = ("side stripe", "panels") if outfit.bottom in SKIRTED else ("hem",)
+    return "plain" if outfit.bottom == "dress" or outfit.bottom_pattern in wasted else outfit.bottom_pattern
 
 
 def name_colour(colour: Colour) -> str:

@@ -5,10 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+HEM = 0.006
+"""Half the length, as a share of a limb, over which cloth ends."""
 
 Floats = npt.NDArray[np.floating[Any]]
 
@@ -56,17 +60,62 @@ def profile(rows: int, places: Sequence[float], values: Sequence[float]) -> Floa
     return np.interp(np.linspace(0.0, 1.0, rows), places, values)
 
 
-def make_tube(columns: int, half_width: Floats, half_depth: Floats, length: float, squareness: float = 2.0) -> Tube:
-    """A tube with the given half axes (rows,); `squareness` 2 is an ellipse, 4 nearly a box."""
+def places_along(rows: int, cut: float | None = None) -> Floats:
+    """(rows,): places from 0 to 1, or more of them around a `cut`, where the radius jumps and cloth ends."""
+    places = np.linspace(0.0, 1.0, rows)
+    if cut is None or not 0.0 < cut < 1.0:
+        return places
+    steps = np.concatenate([places, np.linspace(cut - HEM, cut + HEM, 5)])
+    return np.unique(np.rint(np.clip(steps, 0.0, 1.0) * 4096.0)) / 4096.0
+
+
+@lru_cache(maxsize=512)
+def _angles(columns: int, flatness: float, squareness: float) -> Floats:
+    """(columns,): angles at even distances along the outline: even angles leave the corners of a box bare.
+
+    `flatness` is its depth over its width.
+    """
+    if squareness == 2.0 and 0.8 < flatness < 1.2:
+        return _centred((np.arange(columns) + 0.5) / columns * math.tau)
+    fine = np.arange(121) / 120.0 * math.tau
+    front, side = np.cos(fine), np.sin(fine)
+    reach = (np.abs(front) ** squareness + np.abs(side) ** squareness) ** (-1.0 / squareness)
+    x, y = side * reach, flatness * front * reach
+    travelled = np.concatenate([[0.0], np.cumsum(np.sqrt(np.diff(x) ** 2 + np.diff(y) ** 2))])
+    wanted = (np.arange(columns) + 0.5) / columns * travelled[-1]
+    angle = np.interp(wanted, travelled, fine)
+    # Rounded, since patterns compare angles, and the last bit of a cosine differs between processors.
+    return _centred(np.rint(angle * 1048576.0) / 1048576.0)
+
+
+def _centred(angle: Floats) -> Floats:
+    return np.where(angle > math.pi, angle - math.tau, angle)
+
+
+def make_tube(
+    columns: int,
+    half_width: Floats,
+    half_depth: Floats,
+    length: float,
+    squareness: float = 2.0,
+    places: Floats | None = None,
+    stretch: float = 1.0,
+) -> Tube:
+    """A tube with the given half axes (rows,); `squareness` 2 is an ellipse, 4 nearly a box.
+
+    `places` (rows,) are where the rows lie along the axis, 0 to 1; they are even by default. `stretch` is how much
+    deeper poses pull the tube: its columns are spread to be even then.
+    """
     rows = len(half_width)
-    angle = (np.arange(columns) + 0.5) / columns * math.tau
-    angle = np.where(angle > math.pi, angle - math.tau, angle)
+    places = np.linspace(0.0, 1.0, rows) if places is None else places
+    flatness = round(stretch * float(half_depth.mean() + 1e-6) / float(half_width.mean() + 1e-6), 1)
+    angle = _angles(columns, max(flatness, 0.1), squareness)
     front, side = np.cos(angle), np.sin(angle)
     reach = (np.abs(front) ** squareness + np.abs(side) ** squareness) ** (-1.0 / squareness)
     normal_lateral = half_depth[:, None] * (np.sign(side) * np.abs(side) ** (squareness - 1.0))
     normal_depth = half_width[:, None] * (np.sign(front) * np.abs(front) ** (squareness - 1.0))
     size = np.sqrt(normal_lateral**2 + normal_depth**2) + 1e-6
-    slope = np.gradient((half_width + half_depth) / 2.0, length / max(1, rows - 1))
+    slope = np.gradient((half_width + half_depth) / 2.0, places * length)
     slope = np.clip(slope, -3.0, 3.0)[:, None]
     tilt = np.sqrt(1.0 + slope**2)
     normals = np.stack(
@@ -77,7 +126,7 @@ def make_tube(columns: int, half_width: Floats, half_depth: Floats, length: floa
         ]
     )
     return Tube(
-        along=np.linspace(0.0, 1.0, rows)[:, None],
+        along=places[:, None],
         around=angle[None, :],
         lateral=half_width[:, None] * (side * reach),
         depth=half_depth[:, None] * (front * reach),

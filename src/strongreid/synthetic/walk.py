@@ -12,8 +12,9 @@ from PIL import Image
 from strongreid.synthetic.body import Body
 from strongreid.synthetic.camera import Camera, Pixels
 from strongreid.synthetic.dice import Dice
+from strongreid.synthetic.ground import FOCAL
 from strongreid.synthetic.passage import Passage
-from strongreid.synthetic.scene import FOCAL, Scene
+from strongreid.synthetic.scene import Scene
 from strongreid.synthetic.skeleton import JOINTS, Stance
 
 _NEAREST = 2.5  # metres: nobody comes closer to the camera
@@ -163,4 +164,4 @@ def _metres_per_radian(body: Body, swing: float) -> float:
 
 def even_light(passage: Passage) -> Passage:
     """The passage's light without the shade that falls on a single walker."""
-    return replace(passage, shade_left=1.0)
+    return replace(passage, shade_left=1.0, dapples=None)

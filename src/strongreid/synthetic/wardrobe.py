@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+from colorsys import hsv_to_rgb
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from strongreid.synthetic.dice import Dice
 
 Colour = tuple[int, int, int]
-Top = Literal["tee", "sweater", "jacket", "hoodie", "coat", "tank", "shirt"]
-Bottom = Literal["trousers", "jeans", "shorts", "skirt", "dress", "leggings", "long skirt"]
-Pattern = Literal["plain", "hoops", "stripes", "plaid", "dots", "block", "print", "raglan", "side panel"]
-BottomPattern = Literal["plain", "side stripe", "plaid", "hem"]
+Top = Literal["tee", "polo", "sweater", "jacket", "puffer", "vest", "hoodie", "coat", "tank", "shirt"]
+Bottom = Literal[
+    "trousers", "cropped", "joggers", "wide trousers", "jeans", "shorts", "skirt", "dress", "leggings", "long skirt"
+]
+Pattern = Literal[
+    "plain", "hoops", "stripes", "diagonal", "plaid", "check", "dots", "flowers", "block", "yoke", "band", "halves",
+    "gradient", "camouflage", "print", "logo", "raglan", "side panel",
+]  # fmt: skip
+BottomPattern = Literal[
+    "plain", "side stripe", "plaid", "check", "stripes", "hoops", "dots", "flowers", "camouflage", "gradient",
+    "panels", "hem",
+]  # fmt: skip
 HairStyle = Literal["short", "bob", "long", "ponytail", "bun", "bald"]
 Hat = Literal["none", "cap", "beanie", "sun hat"]
-Bag = Literal["none", "backpack", "shoulder bag", "handbag", "shopping bag"]
+Bag = Literal["none", "backpack", "shoulder bag", "handbag", "shopping bag", "waist bag", "suitcase"]
+Shoes = Literal["trainers", "leather shoes", "sandals"]
 
 _SKIN: dict[Colour, float] = {
     (236, 200, 176): 30, (224, 184, 155): 30, (205, 160, 126): 18,
@@ -32,30 +42,50 @@ _CLOTH: dict[Colour, tuple[float, float]] = {
     (124, 166, 202): (4, 2), (208, 118, 58): (3, 0.3), (100, 66, 118): (2, 0.5), (158, 66, 106): (2, 0.5),
     (56, 119, 128): (2, 0.7), (174, 176, 180): (5, 3), (62, 63, 67): (6, 9), (32, 90, 160): (3, 1),
 }  # fmt: skip
+# How often a colour is none of these: above the waist, below it.
+_FREE_ABOVE, _FREE_BELOW = 0.35, 0.18
 _UPPER_CLOTH = {colour: weights[0] for colour, weights in _CLOTH.items()}
 _LOWER_CLOTH = {colour: weights[1] for colour, weights in _CLOTH.items()}
 _TOPS: dict[Top, float] = {
-    "tee": 30, "sweater": 17, "jacket": 17, "hoodie": 12, "coat": 8, "tank": 6, "shirt": 10,
+    "tee": 27, "polo": 6, "sweater": 15, "jacket": 14, "puffer": 6, "vest": 4, "hoodie": 12, "coat": 9,
+    "tank": 5, "shirt": 10,
 }  # fmt: skip
 _PATTERNS: dict[Pattern, float] = {
-    "plain": 36, "hoops": 10, "stripes": 5, "plaid": 9, "dots": 5,
-    "block": 7, "print": 17, "raglan": 6, "side panel": 5,
+    "plain": 34, "hoops": 9, "stripes": 4, "diagonal": 2, "plaid": 6, "check": 4, "dots": 3, "flowers": 4, "block": 5,
+    "yoke": 3, "band": 4, "halves": 1, "gradient": 3, "camouflage": 2, "print": 11, "logo": 7, "raglan": 4,
+    "side panel": 3,
 }  # fmt: skip
 _WOMENS_BOTTOMS: dict[Bottom, float] = {
-    "trousers": 22, "jeans": 25, "shorts": 20, "skirt": 13, "dress": 10, "leggings": 6, "long skirt": 4,
+    "trousers": 13, "cropped": 6, "joggers": 3, "wide trousers": 5, "jeans": 23, "shorts": 17, "skirt": 12,
+    "dress": 10, "leggings": 7, "long skirt": 4,
 }  # fmt: skip
-_MENS_BOTTOMS: dict[Bottom, float] = {"trousers": 38, "jeans": 34, "shorts": 27, "leggings": 1}
+_MENS_BOTTOMS: dict[Bottom, float] = {
+    "trousers": 29, "cropped": 5, "joggers": 8, "wide trousers": 2, "jeans": 32, "shorts": 23, "leggings": 1,
+}  # fmt: skip
 _WOMENS_HAIR: dict[HairStyle, float] = {
     "short": 6, "bob": 20, "long": 34, "ponytail": 25, "bun": 14, "bald": 1,
 }  # fmt: skip
 _MENS_HAIR: dict[HairStyle, float] = {
     "short": 87, "bob": 4, "long": 2, "ponytail": 2, "bun": 1, "bald": 4,
 }  # fmt: skip
-_BOTTOM_PATTERNS: dict[BottomPattern, float] = {"plain": 72, "side stripe": 12, "plaid": 8, "hem": 8}
+_BOTTOM_PATTERNS: dict[BottomPattern, float] = {
+    "plain": 72, "side stripe": 8, "plaid": 3, "check": 2, "stripes": 2, "hoops": 1, "dots": 2, "flowers": 3,
+    "camouflage": 2, "gradient": 2, "panels": 1, "hem": 4,
+}  # fmt: skip
 _HATS: dict[Hat, float] = {"none": 84, "cap": 9, "beanie": 4, "sun hat": 3}
-_BAGS: dict[Bag, float] = {"none": 40, "backpack": 24, "shoulder bag": 18, "handbag": 10, "shopping bag": 8}
+_BAGS: dict[Bag, float] = {
+    "none": 40,
+    "backpack": 24,
+    "shoulder bag": 18,
+    "handbag": 10,
+    "shopping bag": 8,
+    "waist bag": 4,
+    "suitcase": 4,
+}
+_SHOES: dict[Shoes, float] = {"trainers": 60, "leather shoes": 30, "sandals": 10}
 
-OPEN_FRONTED: frozenset[Top] = frozenset({"jacket", "hoodie", "coat", "shirt"})
+OPEN_FRONTED: frozenset[Top] = frozenset({"jacket", "puffer", "vest", "hoodie", "coat", "shirt"})
+HOODED: frozenset[Top] = frozenset({"hoodie", "puffer", "coat"})
 SKIRTED: frozenset[Bottom] = frozenset({"skirt", "dress", "long skirt"})
 
 
@@ -71,6 +101,8 @@ class Outfit:
     bottom_colour: Colour
     second_colour: Colour
     """Stripes, prints, raglan sleeves."""
+    third_colour: Colour
+    """What patterns of three colours add."""
     shirt_colour: Colour
     """Seen under an open jacket."""
     trim_colour: Colour
@@ -78,9 +110,9 @@ class Outfit:
     pattern: Pattern
     bottom_pattern: BottomPattern
     repeat: float
-    """How often a pattern repeats over the torso, 4 to 12."""
+    """How often a pattern repeats over the torso, 3 to 13."""
     share: float
-    """The second colour's share of a stripe, 0.3 to 0.7."""
+    """The second colour's share of a stripe, 0.15 to 0.7."""
     worn_open: bool
     tucked: bool
     print_seed: int
@@ -118,12 +150,23 @@ class Person:
     boots: bool
     socks: bool
     sock_colour: Colour
+    shoes: Shoes
+    """What they are where they are not boots."""
+    hood_up: bool
+    """Over the head, where the top has a hood and there is no hat."""
+    scarf: bool
+    scarf_colour: Colour
     stride: float
     arm_swing: float
     lean: float
     """Forward lean in radians."""
     body_seed: int
     """Cut, folds and weave: what no list of words tells."""
+
+
+def wears_hood(person: Person) -> bool:
+    """Whether a hood is over the head."""
+    return person.hood_up and person.hat == "none" and person.outfit.top in HOODED
 
 
 def clip_colour(red: float, green: float, blue: float, low: int = 12, high: int = 245) -> Colour:
@@ -142,11 +185,24 @@ def vary(dice: Dice, colour: Colour, amount: float) -> Colour:
     return clip_colour(red, green, blue)
 
 
+def draw_cloth(dice: Dice, table: dict[Colour, float], free: float) -> Colour:
+    """The colour of a piece of cloth: with probability `free` any there is, or else one of the common ones."""
+    if not dice.chance(free):
+        return vary(dice, dice.weigh(table), 8)
+    saturation = dice.uniform(0.1, 0.95) * dice.uniform(0.45, 1.0)
+    red, green, blue = hsv_to_rgb(dice.uniform(), saturation, dice.uniform(0.12, 0.92))
+    return clip_colour(255 * red, 255 * green, 255 * blue)
+
+
+def _upper(dice: Dice) -> Colour:
+    return draw_cloth(dice, _UPPER_CLOTH, _FREE_ABOVE)
+
+
 def draw_outfit(dice: Dice) -> Outfit:
     """Clothes of one person."""
     women = dice.chance(0.5)
     bottom = dice.weigh(_WOMENS_BOTTOMS if women else _MENS_BOTTOMS)
-    bottom_colour = vary(dice, dice.weigh(_LOWER_CLOTH), 8)
+    bottom_colour = draw_cloth(dice, _LOWER_CLOTH, _FREE_BELOW)
     if bottom == "jeans":
         fade = dice.uniform(0.55, 1.45)
         bottom_colour = vary(dice, clip_colour(52 * fade, 70 * fade, 110 * fade), 4)
@@ -154,15 +210,16 @@ def draw_outfit(dice: Dice) -> Outfit:
         women=women,
         top=dice.weigh(_TOPS),
         bottom=bottom,
-        top_colour=vary(dice, dice.weigh(_UPPER_CLOTH), 8),
+        top_colour=_upper(dice),
         bottom_colour=bottom_colour,
-        second_colour=vary(dice, dice.weigh(_UPPER_CLOTH), 8),
-        shirt_colour=vary(dice, dice.weigh(_UPPER_CLOTH), 8),
-        trim_colour=vary(dice, dice.weigh(_UPPER_CLOTH), 8),
+        second_colour=_upper(dice),
+        third_colour=_upper(dice),
+        shirt_colour=_upper(dice),
+        trim_colour=_upper(dice),
         pattern=dice.weigh(_PATTERNS),
         bottom_pattern=dice.weigh(_BOTTOM_PATTERNS),
-        repeat=dice.uniform(4.0, 12.0),
-        share=dice.uniform(0.3, 0.7),
+        repeat=3.0 + 10.0 * dice.uniform() * dice.uniform(0.4, 1.0),
+        share=dice.uniform(0.15, 0.7),
         worn_open=dice.chance(0.5),
         tucked=dice.chance(0.25),
         print_seed=dice.below(1 << 30),
@@ -184,17 +241,21 @@ def draw_person(dice: Dice, cluster: int, outfit: Outfit | None = None) -> Perso
         hair=vary(dice, dice.weigh(_HAIR), 3),
         hair_style=dice.weigh(_WOMENS_HAIR if women else _MENS_HAIR),
         hat=dice.weigh(_HATS),
-        hat_colour=vary(dice, dice.weigh(_UPPER_CLOTH), 8),
+        hat_colour=_upper(dice),
         glasses=dice.chance(0.2),
         bag=dice.weigh(_BAGS),
-        bag_colour=vary(dice, dice.weigh(_UPPER_CLOTH), 8),
-        bag_trim=vary(dice, dice.weigh(_UPPER_CLOTH), 8),
+        bag_colour=_upper(dice),
+        bag_trim=_upper(dice),
         bag_side=dice.sign(),
         bag_size=dice.uniform(0.8, 1.25),
-        shoe_colour=vary(dice, dice.weigh(_UPPER_CLOTH if dice.chance(0.3) else _LOWER_CLOTH), 8),
+        shoe_colour=draw_cloth(dice, _UPPER_CLOTH if dice.chance(0.35) else _LOWER_CLOTH, 0.1),
         pale_sole=dice.chance(0.5),
         boots=dice.chance(0.18 if women else 0.06),
         socks=dice.chance(0.4),
+        shoes=dice.weigh(_SHOES),
+        hood_up=dice.chance(0.3),
+        scarf=dice.chance(0.25 if outfit.top in ("coat", "jacket", "puffer") else 0.03),
+        scarf_colour=_upper(dice),
         sock_colour=(226, 226, 223) if dice.chance(0.6) else (36, 36, 39),
         stride=dice.normal(1.0, 0.12),
         arm_swing=min(max(dice.normal(0.8, 0.3), 0.1), 1.5),

@@ -1,0 +1,86 @@
+"""The shadows that bodies throw on the ground."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw, ImageFilter
+
+from strongreid.synthetic.raster import Window
+from strongreid.synthetic.tube import Floats
+
+_EVERY = 7  # one surfel in so many is enough for a mask of a quarter of the size
+_LOWEST = 0.32  # sine of the sun's least height: a longer shadow would leave every picture anyway
+_SCALE = 4
+_CONTACT = 0.36
+
+
+@dataclass(frozen=True)
+class ShadowCaster:
+    """A body as the camera sees it, and the part of the picture's plane that it stands in."""
+
+    places: Floats
+    """(3, surfels), with perspective."""
+    window: Window
+
+
+def shadows_on_ground(
+    casters: list[ShadowCaster],
+    size: tuple[int, int],
+    towards_sun: tuple[float, float, float],
+    view: tuple[float, float],
+    strength: tuple[float, float],
+) -> Image.Image:
+    """A picture in mode L of how much light is left on the ground, 255 is all of it.
+
+    `size` is (rows, columns); `view` the camera's elevation in radians and its distance in metres; `strength` the
+    share of the light that a shadow takes, and the softness of its edge, both 0 to 1.
+    """
+    rows, columns = size
+    shape = (max(2, rows // _SCALE), max(2, columns // _SCALE))
+    cast = np.zeros(shape, np.uint8)
+    contact = Image.new("L", (shape[1], shape[0]))
+    for caster in casters:
+        _throw(cast, caster, towards_sun, view)
+        _touch(contact, caster.window)
+    blurred = Image.fromarray(cast).filter(ImageFilter.GaussianBlur(round(0.8 + 2.2 * strength[1], 2)))
+    touched = np.asarray(contact.filter(ImageFilter.GaussianBlur(1.5)))
+    taken = np.asarray(blurred).astype(np.uint16) * np.uint16(round(255 * strength[0])) // 255
+    left = (255 - np.maximum(taken, touched)).astype(np.uint8)
+    return Image.fromarray(left).resize((columns, rows), Image.Resampling.BILINEAR)
+
+
+def _throw(
+    mask: npt.NDArray[np.uint8],
+    caster: ShadowCaster,
+    towards_sun: tuple[float, float, float],
+    view: tuple[float, float],
+) -> None:
+    """Mark where lines from the sun through the body meet the ground, in place."""
+    elevation, distance = round(view[0], 6), np.float32(view[1])
+    up, towards = np.float32(math.cos(elevation)), np.float32(math.sin(elevation))
+    x, y, z = caster.places[:, ::_EVERY]
+    flat = (distance - z) / distance
+    x, y = x * flat, y * flat
+    east, high, near = (round(part, 6) for part in towards_sun)
+    sink = np.float32(max(_LOWEST, high * float(up) + near * float(towards)))
+    fall = (y * up + z * towards) / sink
+    x, y, z = x - fall * np.float32(east), y - fall * np.float32(high), z - fall * np.float32(near)
+    nearer = distance / np.maximum(distance - z, np.float32(1.0))
+    window = caster.window
+    across = (x * nearer - np.float32(window.left)) * np.float32(window.across / _SCALE)
+    down = (np.float32(window.top) - y * nearer) * np.float32(window.down / _SCALE)
+    rows, columns = mask.shape
+    inside = (across >= 0) & (across < columns) & (down >= 0) & (down < rows)
+    mask[down[inside].astype(np.int32), across[inside].astype(np.int32)] = 255
+
+
+def _touch(contact: Image.Image, window: Window) -> None:
+    """Darken the ground between and around the feet, in place: even an overcast sky leaves a shadow there."""
+    x, y = -window.left * window.across / _SCALE, (window.top - 0.02) * window.down / _SCALE
+    wide, tall = max(2.0, 0.28 * window.across / _SCALE), max(1.0, 0.09 * window.down / _SCALE)
+    place = (round(x - wide), round(y - tall), round(x + wide), round(y + tall))
+    ImageDraw.Draw(contact).ellipse(place, fill=round(255 * _CONTACT))
