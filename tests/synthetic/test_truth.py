@@ -136,7 +136,7 @@ def test_the_far_arm_is_hidden_by_the_body_and_the_near_one_is_not():
 
 def test_nothing_is_covered_where_nothing_stands_in_front_and_little_is_cut_off_by_good_boxes(clear):
     assert all(image.truth.covered == 0 for image in clear)
-    assert np.mean([image.truth.cut_off for image in clear]) < 0.02
+    assert np.mean([image.truth.cut_off for image in clear]) < 0.03
     assert all(image.truth.occlusion == image.truth.cut_off for image in clear)
 
 

@@ -22,14 +22,14 @@ def _grained(dice: Dice, rows: int, columns: int, lift: float = 1.1) -> Floats:
 
 def _leaves(dice: Dice, rows: int, columns: int) -> Floats:
     leaves = layered_noise(dice, rows, columns, 26, 5)[..., None]
-    return np.asarray(vary(dice, (66, 80, 54), 6), np.float32) * (1.0 + 0.32 * leaves)
+    return np.asarray(vary(dice, (68, 78, 58), 5), np.float32) * (1.0 + 0.32 * leaves)
 
 
 def _brick(dice: Dice, rows: int, columns: int) -> Floats:
     down, across = np.arange(rows)[:, None], np.arange(columns)[None]
     joint = (down % 7 == 0) | ((across + 9 * ((down // 7) % 2)) % 18 == 0)
     grain = (1.0 + 0.05 * layered_noise(dice, rows, columns, 30, 4))[..., None]
-    brick = np.asarray(vary(dice, (138, 98, 82), 10), np.float32) * grain
+    brick = np.asarray(vary(dice, (132, 102, 90), 6), np.float32) * grain
     return brick * np.where(joint, 1.14, 1.0)[..., None]
 
 
@@ -64,7 +64,7 @@ def _glaze(dice: Dice, facade: Floats, top: int, bottom: int) -> None:
     columns, pane = facade.shape[1], round(dice.uniform(36, 84))
     for left in range(6, columns - pane // 2, pane):
         glass = facade[top:bottom, left : left + pane - 7]
-        glass[:] = np.asarray(vary(dice, (70, 78, 86), 12), np.float32)
+        glass[:] = np.asarray(vary(dice, (70, 75, 80), 5), np.float32)
         glass *= np.linspace(1.2, 0.8, glass.shape[0])[:, None, None]
         for _ in range(3):
             y, x = dice.below(max(1, bottom - top)), dice.below(pane)

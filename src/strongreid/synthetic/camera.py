@@ -69,7 +69,7 @@ _SITES = (
 
 _GREY = np.array([0.299, 0.587, 0.114])
 _BELL = np.array([NormalDist().inv_cdf((step + 0.5) / 256) for step in range(256)])
-_EXPOSURE = 1.12
+_EXPOSURE = 1.2
 
 
 def box_radius(sigma: float) -> float:
@@ -79,6 +79,23 @@ def box_radius(sigma: float) -> float:
     """
     variance = sigma * sigma
     return round(variance / (2 - 2 * variance) if variance < 0.5 else math.sqrt(3 * variance) - 0.72, 2)
+
+
+def _draw_curve(dice: Dice, gamma: float, shift: float) -> npt.NDArray[np.uint8]:
+    """(256,): a sensor's answer to each level: a gamma, steeper in the middle, and a black that is not quite so."""
+    contrast, black = dice.uniform(0.2, 1.0), dice.uniform(0.0, 50.0) * shift
+    curve = []
+    for level in range(256):
+        tone = (level / 255) ** gamma
+        tone += contrast * (tone * tone * (3 - 2 * tone) - tone)
+        curve.append(round(black + (255 - black) * tone))
+    return np.array(curve, np.uint8)
+
+
+def _sharpener(strength: float) -> ImageFilter.Kernel:
+    """Adds `strength` times the difference from each of the four neighbours."""
+    side = -strength
+    return ImageFilter.Kernel((3, 3), (0, side, 0, side, 1 + 4 * strength, side, 0, side, 0), scale=1)
 
 
 def family_of(seed: int, number: int) -> str:
@@ -106,14 +123,16 @@ class Camera:
         """Which of the `FAMILIES` of places it looks at."""
         props = make_props(Dice(settings.seed, Stream.PROPS, number), FAMILIES[self.family].props)
         scenery = Dice(settings.seed, Stream.SCENE, number)
-        self.scene = make_scene(scenery, props, self.tallness[1], self.family, deserted=deserted)
+        self.scene = make_scene(scenery, props, self.tallness, self.family, deserted=deserted)
         self.props = [prop for prop in props if prop.blocks]
         balance = [1 + 1.3 * shift * (part - 1) + dice.normal(0, 0.02 * shift) for part in site.balance]
         self._balance = np.array(balance) * _EXPOSURE * (1 + 1.2 * shift * (site.gain - 1))
-        saturation = 1 + shift * (site.saturation - 1)
+        saturation = (1 + shift * (site.saturation - 1)) * (1 - dice.uniform(0.0, shift))
         self._mixing = saturation * np.eye(3) + (1 - saturation) * _GREY
-        gamma = 1 + shift * (site.gamma - 1)
-        self._curve = np.array([round(255 * (level / 255) ** gamma) for level in range(256)], np.uint8)
+        self._curve = _draw_curve(dice, 1 + shift * (site.gamma - 1), shift)
+        # Sixteenths, so that sums of products with whole numbers are exact.
+        sharpening = dice.pick((0, 2, 4, 6, 10)) / 16
+        self._sharpen = _sharpener(sharpening) if sharpening and shift else None
         self.blur = (0.35 + 0.65 * shift) * site.blur
         """The deviation in pixels, for a person 107 pixels tall."""
         self._noise = site.noise * (0.25 + 0.75 * shift)
@@ -129,10 +148,19 @@ class Camera:
         sigma = self.blur * dice.uniform(0.6, 1.4) * image.height / 107
         if smear >= 0.3:
             image = image.filter(ImageFilter.BoxBlur((round(smear, 2), 0.0)))
-        if sigma > 0.2:
-            image = image.filter(ImageFilter.BoxBlur(box_radius(sigma)))
+        image = self.focus(image, sigma)
         noisy = np.asarray(image) + self.draw_noise(image.height, image.width, dice, noise)
         return Image.fromarray(np.clip(noisy, 0, 255, out=noisy).astype(np.uint8))
+
+    def focus(self, image: Image.Image, sigma: float) -> Image.Image:
+        """A picture out of focus by a deviation of `sigma` pixels, edges sharpened as much as this camera does."""
+        if sigma > 0.2:
+            image = image.filter(ImageFilter.BoxBlur(box_radius(sigma)))
+        return image if self._sharpen is None else image.filter(self._sharpen)
+
+    def reach(self, sigma: float) -> int:
+        """How many pixels away `focus` changes what surrounds a pixel."""
+        return (math.ceil(box_radius(sigma)) if sigma > 0.2 else 0) + (self._sharpen is not None)
 
     def draw_noise(self, rows: int, columns: int, dice: Dice, noise: float = 1.0) -> npt.NDArray[np.int16]:
         """(rows, columns, 3): the sensor's noise, to be added to a picture."""

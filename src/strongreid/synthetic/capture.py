@@ -35,6 +35,21 @@ class _Box:
 
 
 @dataclass(frozen=True)
+class _View:
+    """The part of the scene that a picture shows, in the scene's pixels."""
+
+    left: float
+    top: float
+    wide: float
+    tall: float
+    foot_column: float
+    """Where the person stands."""
+    foot_row: float
+    scale: float
+    """Pixels per metre there."""
+
+
+@dataclass(frozen=True)
 class _Figure:
     """Somebody in the picture, as the camera sees them."""
 
@@ -65,14 +80,14 @@ def photograph(
     top, bottom = float(places[1].max()), float(places[1].min())
     box = _draw_box(dice, settings.bad_boxes, top, bottom, junk)
     scale, shape = passage.pixels / (top - bottom), _canvas_shape(settings)
-    window = _window(box, shape)
+    window, view = _window(box, shape), _frame(passage, moment, box, scale)
     person = _Figure(body, places, normals, window)
     figures = [person]
     if dice.chance(_SOMEONE_BEHIND):
-        figures.insert(0, _draw_passer_by(world, window, passage, dice, in_front=False))
+        figures.insert(0, _draw_passer_by(world, window, passage, view, dice, in_front=False))
     if dice.chance(min(1.0, settings.occlusion * (3 if junk else 1))):
-        figures.append(_draw_passer_by(world, window, passage, dice, in_front=True))
-    canvas = _lit(_background(passage, moment, box, scale, shape), figures, passage)
+        figures.append(_draw_passer_by(world, window, passage, view, dice, in_front=True))
+    canvas = _lit(_background(passage, view, shape), figures, passage)
     light = light_of(passage)
     for figure in figures:
         shown, surfels = _paint(canvas, figure, light)
@@ -161,20 +176,29 @@ def light_of(passage: Passage) -> Light:
     )
 
 
-def _background(passage: Passage, moment: int, box: _Box, scale: float, shape: tuple[int, int]) -> Image.Image:
+def _frame(passage: Passage, moment: int, box: _Box, scale: float) -> _View:
     """The piece of the scene behind a box; a box that sticks out is moved back into it.
 
-    `scale` is the scene's pixels per metre there.
+    `scale` is the scene's pixels per metre there. Whoever comes to the edge of a platform goes on along it.
     """
-    scene = passage.camera.scene.image
-    wide, tall = min(box.width * scale, scene.width - 1.0), min(box.height * scale, scene.height - 1.0)
+    scene = passage.camera.scene
+    wide, tall = min(box.width * scale, scene.image.width - 1.0), min(box.height * scale, scene.image.height - 1.0)
     left = passage.foot[0] + moment * passage.step[0] + box.x * scale - wide / 2
     top = passage.foot[1] + moment * passage.step[1] - box.y * scale - tall / 2
-    left, top = min(max(left, 0.0), scene.width - wide), min(max(top, 0.0), scene.height - tall)
+    left, top = min(max(left, 0.0), scene.image.width - wide), min(max(top, 0.0), scene.image.height - tall)
+    column, row = left + wide / 2 - box.x * scale, top + tall / 2 + box.y * scale
+    safe = scene.nearest_walkable(column, row)
+    left = min(max(left + safe - column, 0.0), scene.image.width - wide)
+    return _View(left, top, wide, tall, safe, row, scale)
+
+
+def _background(passage: Passage, view: _View, shape: tuple[int, int]) -> Image.Image:
     # Sixteenths of a pixel: Pillow's weights must not hang on the last bit of a sine.
-    edges = tuple(math.floor(edge * 16) / 16 for edge in (left, top, left + wide, top + tall))
+    ends = view.left + view.wide, view.top + view.tall
+    edges = tuple(math.floor(edge * 16) / 16 for edge in (view.left, view.top, *ends))
     corners = (edges[0], edges[1], edges[2], edges[3])
-    return scene.resize((shape[1], shape[0]), Image.Resampling.BILINEAR, box=corners)
+    image = passage.camera.scene.image
+    return image.resize((shape[1], shape[0]), Image.Resampling.BILINEAR, box=corners)
 
 
 def _lit(piece: Image.Image, figures: list[_Figure], passage: Passage) -> Pixels:
@@ -203,7 +227,9 @@ def _paint(canvas: Pixels, figure: _Figure, light: Light) -> tuple[Indices, Surf
     return pixels, surfels
 
 
-def _draw_passer_by(world: World, window: Window, passage: Passage, dice: Dice, *, in_front: bool) -> _Figure:
+def _draw_passer_by(
+    world: World, window: Window, passage: Passage, view: _View, dice: Dice, *, in_front: bool
+) -> _Figure:
     body = world.passer_by(dice.below(PASSERS_BY))
     yaw = passage.yaw + dice.pick((0.0, math.pi, dice.uniform(-1, 1))) + dice.normal(0, 0.2)
     stance = Stance(dice.uniform(0, math.tau), passage.swing, dice.normal(0, 0.25))
@@ -211,6 +237,8 @@ def _draw_passer_by(world: World, window: Window, passage: Passage, dice: Dice, 
     aside = dice.sign() * dice.uniform(0.22, 0.55)
     nearer = dice.uniform(1.0, 1.12) if in_front else dice.uniform(0.75, 0.95)
     lower = dice.uniform(-0.12, -0.02) if in_front else dice.uniform(0.05, 0.25)
+    column, row = view.foot_column + aside * view.scale, view.foot_row - lower * view.scale
+    aside += (passage.camera.scene.nearest_walkable(column, row) - column) / view.scale
     shifted = Window(
         round((window.left - aside) / nearer, 6),
         round((window.top - lower) / nearer, 6),

@@ -104,7 +104,7 @@ class Tailor:
         self._dye_front(tube, cloth, height, below)
         self._dye_straps(tube, cloth, height)
         shade_under_hem = 1.0 - 0.12 * np.clip(1.0 - np.abs(height - hem) / 0.03, 0.0, 1.0)
-        return self._quilt(cloth, height * 13.0) * self._weave(tube, 0.06, 8) * shade_under_hem[..., None]
+        return self._quilt(cloth, height * 13.0) * self._weave(tube, 0.10, 8) * shade_under_hem[..., None]
 
     def _weave(self, tube: Tube, strength: float, cell: float) -> Floats:
         return weave(self._dice, tube, strength, cell * self._density)
@@ -237,7 +237,7 @@ class Tailor:
             albedo[height > 0.72] = person.shoe_colour
         elif person.socks and person.shoes != "sandals" and covered < 1.0:
             albedo[height > 0.86] = person.sock_colour
-        strength = 0.05 if outfit.bottom == "leggings" else 0.11
+        strength = 0.05 if outfit.bottom == "leggings" else 0.14
         return albedo * _smooth_skin(self._weave(tube, strength, 7), height >= covered)
 
     def _skirt_colour(self) -> tuple[int, int, int]:
@@ -282,7 +282,7 @@ class Tailor:
         albedo = print_bottom(outfit, tube) if bottom_cloth else print_top(outfit, tube, 0.2, -0.2)
         pleats = np.sin(tube.around * (9 + dice.below(6)) + dice.uniform(0.0, 6.0))
         albedo = albedo * (1.0 + 0.09 * pleats * tube.along)[..., None]
-        albedo = albedo * self._weave(tube, 0.05, 8)
+        albedo = albedo * self._weave(tube, 0.08, 8)
         if opening:
             albedo[(np.abs(tube.around) < opening) & np.ones(tube.shape, bool)] = -1.0
         self.skirts.append(Skirt(top * tall, length, depths))
@@ -316,4 +316,4 @@ class Tailor:
         albedo[height < end] = cloth[height < end]
         if end > 1.0:
             albedo[height > 0.93] *= 0.85
-        return albedo * _smooth_skin(self._weave(tube, 0.08, 6), height >= end)
+        return albedo * _smooth_skin(self._weave(tube, 0.11, 6), height >= end)

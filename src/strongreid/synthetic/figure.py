@@ -37,8 +37,8 @@ class Figure:
     """(rows, columns, 1): factors for the ground."""
 
 
-def draw_figure(walk: Walk, footing: Footing, lens: Lens, light: Light) -> Figure:
-    """The walker, cut out."""
+def draw_figure(walk: Walk, footing: Footing, lens: Lens, light: Light, darkness: float) -> Figure:
+    """The walker, cut out; `darkness` is the share of the ground's light that a shadow takes."""
     body = walk.body
     places, normals = body.pose(footing.stance, footing.yaw, footing.elevation)
     x, y, ahead = _stand_up(places, footing)
@@ -61,7 +61,7 @@ def draw_figure(walk: Walk, footing: Footing, lens: Lens, light: Light) -> Figur
     canvas[pixels, :3] = np.minimum(colours, 255)
     canvas[pixels, 3] = 1
     small = _shrink(canvas.reshape(rows * fine, columns * fine, 4), fine)
-    box, shadow = _shadow(x, y, ahead, lens, light)
+    box, shadow = _shadow(x, y, ahead, lens, light.towards_sun, darkness)
     cover = small[..., 3:]
     return Figure(walk.identity, footing.z, rectangle, small[..., :3], cover, cover[..., 0] >= 0.5, box, shadow)
 
@@ -93,11 +93,11 @@ def _shrink(canvas: Floats, factor: int) -> Floats:
 
 
 def _shadow(
-    x: Floats, y: Floats, ahead: Floats, lens: Lens, light: Light
+    x: Floats, y: Floats, ahead: Floats, lens: Lens, towards_sun: tuple[float, float, float], darkness: float
 ) -> tuple[tuple[int, int, int, int], Floats]:
     """Where the sun throws the surfels on the ground: a rectangle, and factors within it."""
     coarse = max(1, lens.height // _COARSE)
-    east, high, near = light.towards_sun
+    east, high, near = towards_sun
     high = max(high, 0.35)
     tall = y[::_EVERY]
     right = x[::_EVERY] - tall * np.float32(round(east / high, 5))
@@ -113,8 +113,6 @@ def _shadow(
     mask[row[kept], column[kept]] = 255
     soft = Image.fromarray(mask).filter(ImageFilter.MaxFilter(3)).filter(ImageFilter.BoxBlur(1))
     size = (columns * coarse, rows * coarse)
-    # Under a cloudy sky little more than the ground at the feet is darker.
-    depth = 0.18 + 0.42 * light.sun[1] / (light.sun[1] + light.sky[1] + 1e-6)
-    levels = (1 - np.arange(256) * (round(depth, 4) / 255)).astype(np.float32)
+    levels = (1 - np.arange(256) * (round(darkness, 4) / 255)).astype(np.float32)
     factors: Floats = levels[np.asarray(soft.resize(size, Image.Resampling.BILINEAR))][..., None]
     return (left, top, left + size[0], top + size[1]), factors

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageFilter
+from PIL import Image
 
-from strongreid.synthetic.camera import Camera, Pixels, box_radius
+from strongreid.synthetic.camera import Camera, Pixels
 from strongreid.synthetic.capture import light_of
 from strongreid.synthetic.dice import Dice
 from strongreid.synthetic.figure import Figure, draw_figure
@@ -77,10 +76,12 @@ class Film:
     ) -> None:
         self._camera, self._number, self._lens, self._walks = camera, number, lens, walks
         self._light, self._exposure = light_of(weather), weather.exposure
+        self._darkness = weather.daylight.shadow
         brightness = np.round(weather.daylight.brightness, 6).astype(np.float32)
         ground = lens.background(camera.scene.image).astype(np.float32) * brightness
         self._ground = np.clip(ground, 0, 255).astype(np.uint8)
-        self._blur = box_radius(camera.blur * lens.scale) if camera.blur * lens.scale > 0.2 else 0.0
+        self._blur = camera.blur * lens.scale
+        self._reach = camera.reach(self._blur)
         self._clean = self._develop(self._ground)
         self._noise = camera.draw_noise(lens.height + _SLACK, lens.width + _SLACK, dice, weather.daylight.noise)
         self._obstacles = _find_obstacles(camera, lens)
@@ -91,9 +92,8 @@ class Film:
         figures = []
         for walk in self._walks:
             footing = walk.at(seconds)
-            figure = draw_figure(walk, footing, self._lens, self._light) if walk.drawn(footing) else None
-            if figure is not None:
-                figures.append(figure)
+            if walk.drawn(footing):
+                figures.append(draw_figure(walk, footing, self._lens, self._light, self._darkness))
         figures.sort(key=lambda figure: -figure.z)
         touched = [box for figure in figures if (box := self._cast_shadow(canvas, figure)) is not None]
         labels = self._paint(canvas, figures)
@@ -153,11 +153,11 @@ class Film:
 
     def _develop(self, canvas: Pixels) -> Pixels:
         image = self._camera.expose(Image.fromarray(np.ascontiguousarray(canvas)), self._exposure)
-        return np.asarray(image.filter(ImageFilter.BoxBlur(self._blur)) if self._blur else image)
+        return np.asarray(self._camera.focus(image, self._blur))
 
     def _develop_into(self, pixels: Pixels, canvas: Pixels, rectangle: Rectangle) -> None:
         """With a margin: what is painted blurs into the pixels around it, and those meet their own neighbours."""
-        reach = math.ceil(self._blur)
+        reach = self._reach
         left, top, right, bottom = rectangle
         west, north = max(0, left - 2 * reach), max(0, top - 2 * reach)
         done = self._develop(canvas[north : bottom + 2 * reach, west : right + 2 * reach])

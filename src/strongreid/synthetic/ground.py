@@ -49,31 +49,44 @@ class _Plane:
         return cover
 
 
-def lay_ground(dice: Dice, kind: str, horizon: float, camera_height: float) -> Floats:
-    """(HEIGHT, WIDTH, 3) float32: ground of one of the `GROUNDS` up to the horizon, which is a row."""
-    plane = _project(dice, horizon, camera_height)
-    colour = np.asarray(vary(dice, _COLOURS[kind], 7), np.float32) * np.float32(dice.uniform(0.85, 1.12))
-    grain = _GRAIN.get(kind, 0.025)
+@dataclass(frozen=True)
+class Edge:
+    """Where a platform ends: one may stand where right * x + ahead * z is at most `limit`, in metres."""
+
+    right: float
+    ahead: float
+    limit: float
+
+
+def lay_ground(dice: Dice, kind: str, horizon: float, camera_height: float) -> tuple[Floats, Edge | None]:
+    """(HEIGHT, WIDTH, 3) float32: ground of one of the `GROUNDS` up to the horizon, which is a row; and its edge."""
+    turn = dice.uniform(-0.6, 0.6)
+    plane = _project(turn, horizon, camera_height)
+    colour = np.asarray(vary(dice, _COLOURS[kind], 3), np.float32) * np.float32(dice.uniform(0.85, 1.35))
+    # Fine on one floor, like coarse gravel on the next.
+    grain = _GRAIN.get(kind, 0.025) * dice.pick((1.0, 1.5, 2.5, 4.0))
     tone = (
         1.0 + 0.035 * layered_noise(dice, HEIGHT, WIDTH, 120, 4) + grain * value_noise(dice, HEIGHT, WIDTH, 1.7, 2.5)
     )
     if kind in _TILE_METRES:
         size = _TILE_METRES[kind]
         clear = np.clip(plane.resolution * size / 4.0 - 0.2, 0.0, 1.0)
-        tone = tone + clear * _tiles(plane.along / size, plane.across / size, 0.03 if kind == "terrazzo" else 0.05)
+        spread, joint = dice.uniform(0.02, 0.10), dice.uniform(0.10, 0.30)
+        tone = tone + clear * _tiles(plane.along / size, plane.across / size, spread, joint)
     ground: Floats = (colour * tone[..., None]).astype(np.float32)
     if kind in _DETAILS:
         _DETAILS[kind](dice, ground, plane)
+    edge = _lay_rails(dice, ground, plane, turn) if kind == "platform" else None
     _add_lids(dice, ground, plane)
-    return ground
+    _add_bands(dice, ground, plane)
+    return ground, edge
 
 
-def _project(dice: Dice, horizon: float, camera_height: float) -> _Plane:
+def _project(turn: float, horizon: float, camera_height: float) -> _Plane:
     rows, columns = np.arange(HEIGHT, dtype=np.float32)[:, None], np.arange(WIDTH, dtype=np.float32)[None]
     below = np.maximum(4.0, rows - horizon)
     per_metre = below / camera_height
     ahead, aside = FOCAL * camera_height / below, (columns - WIDTH / 2) / per_metre
-    turn = dice.uniform(-0.6, 0.6)
     cosine, sine = round(math.cos(turn), 6), round(math.sin(turn), 6)
     return _Plane(
         aside * cosine - ahead * sine,
@@ -87,13 +100,13 @@ def _mix(ground: Floats, cover: Floats, colour: Floats) -> None:
     ground += (cover.astype(np.float32) * np.float32(1.0))[..., None] * (colour.astype(np.float32) - ground)
 
 
-def _tiles(along: Floats, across: Floats, spread: float) -> Floats:
+def _tiles(along: Floats, across: Floats, spread: float, depth: float = 0.12) -> Floats:
     """(rows, columns): how much lighter or darker than average each tile is, with dark joints."""
     row, column = np.floor(across).astype(np.int64), np.floor(along).astype(np.int64)
     scrambled = ((row * 73856093) ^ (column * 19349663)) & 255
     tone = (scrambled - 128) / 128.0 * spread
     joint = ((along - column) < 0.06) | ((across - row) < 0.06)
-    return np.where(joint, -0.12, tone)
+    return np.where(joint, -depth, tone)
 
 
 def _road(dice: Dice, ground: Floats, plane: _Plane) -> None:
@@ -140,9 +153,10 @@ def _path(dice: Dice, ground: Floats, plane: _Plane) -> None:
     _mix(ground, beside, np.asarray(vary(dice, (84, 100, 62), 5), np.float32) * blades[..., None])
 
 
-def _platform(dice: Dice, ground: Floats, plane: _Plane) -> None:
-    """A warning strip, the edge, and rails in the dark bed beyond."""
-    side, edge = dice.sign(), dice.uniform(3.0, 4.5)
+def _lay_rails(dice: Dice, ground: Floats, plane: _Plane, turn: float) -> Edge:
+    """A warning strip, the edge of the platform, and rails in the dark bed beyond, in place."""
+    # The bed never crosses in front of the camera: at every distance a third of the view or more is platform.
+    side, edge = dice.sign() if abs(turn) < 0.15 else math.copysign(1.0, turn), dice.uniform(3.0, 4.5)
     beyond = plane.along * side - edge
     clear = np.clip(plane.resolution * 0.2 - 0.2, 0.0, 1.0)
     ground *= (1.0 + clear * _tiles(plane.along / 0.8, plane.across / 0.8, 0.03))[..., None]
@@ -151,6 +165,7 @@ def _platform(dice: Dice, ground: Floats, plane: _Plane) -> None:
     _mix(ground, np.clip(beyond * plane.resolution, 0.0, 1.0), np.array((54, 50, 47), np.float32))
     for rail in (0.9, 2.35):
         _mix(ground, 0.7 * plane.stripe(beyond - rail, 0.05), np.array((136, 132, 128), np.float32))
+    return Edge(side * round(math.cos(turn), 6), -side * round(math.sin(turn), 6), edge)
 
 
 def _add_lids(dice: Dice, ground: Floats, plane: _Plane) -> None:
@@ -164,6 +179,14 @@ def _add_lids(dice: Dice, ground: Floats, plane: _Plane) -> None:
         ground *= (1.0 + cover * (-1.0 if round_one or dice.chance(0.6) else 0.6))[..., None]
 
 
+def _add_bands(dice: Dice, ground: Floats, plane: _Plane) -> None:
+    """Gutters, joints, painted lines and courses of other stone, straight across the ground, in place."""
+    for _ in range(dice.below(6)):
+        offset = (plane.along if dice.chance(0.5) else plane.across) - dice.uniform(-6.0, 16.0)
+        cover = plane.stripe(offset, dice.pick((0.03, 0.06, 0.15, 0.4)))
+        ground *= (1.0 + cover * dice.pick((-0.45, -0.3, -0.2, 0.25, 0.5)))[..., None]
+
+
 _DETAILS: dict[str, Callable[[Dice, Floats, _Plane], None]] = {
-    "asphalt": _road, "crossing": _crossing, "bays": _bays, "grass": _lawn, "path": _path, "platform": _platform,
+    "asphalt": _road, "crossing": _crossing, "bays": _bays, "grass": _lawn, "path": _path,
 }  # fmt: skip

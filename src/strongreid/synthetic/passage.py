@@ -87,7 +87,8 @@ def draw_passage(world: World, camera: Camera, height: float, dice: Dice) -> Pas
     standing = dice.chance(0.07)
     lighting = world.settings.lighting
     patchy = dice.chance(0.15 * lighting)
-    stride = 0.06 * pixels
+    stride, row = 0.06 * pixels, camera.scene.foot_row(height, pixels)
+    left, right = (camera.scene.nearest_walkable(end * camera.scene.image.width, row) for end in (0.08, 0.92))
     inside = camera.scene.inside
     sun = round(camera.sun_light * dice.pick((1.0, 1.0, 1.0 - 0.7 * lighting)) * dice.uniform(0.85, 1.15), 4)
     hour = draw_hour(dice, lighting, inside)
@@ -99,7 +100,7 @@ def draw_passage(world: World, camera: Camera, height: float, dice: Dice) -> Pas
         pace=dice.uniform(0.7, 1.6),
         swing=0.08 if standing else min(max(dice.normal(0.95, 0.2), 0.3), 1.25),
         pixels=pixels,
-        foot=(dice.uniform(0.08, 0.92) * camera.scene.image.width, camera.scene.foot_row(height, pixels)),
+        foot=(dice.uniform(left, right), row),
         step=(math.sin(yaw) * stride * 3, math.cos(yaw) * stride * 0.6),
         elevation=camera.elevation + math.radians(dice.normal(0, 2) + 4 * near),
         distance=dice.uniform(4.5, 9.0) * height,
@@ -108,7 +109,7 @@ def draw_passage(world: World, camera: Camera, height: float, dice: Dice) -> Pas
         daylight=make_daylight(hour, camera.towards_sun, sun, camera.sky_light, dice),
         shade_edge=dice.uniform(0.2, 0.9),
         shade_left=dice.uniform(0.25, 0.5) if patchy else 1.0,
-        smear=dice.uniform(0.5, 2.2) if dice.chance(0.25) else 0.0,
+        smear=dice.uniform(0.5, 2.2) if dice.chance(0.2) else 0.0,
         raised=(_raised_arm(dice), _raised_arm(dice)),
         dapples=_leaf_shade(dice) if dappled else None,
     )

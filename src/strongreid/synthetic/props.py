@@ -81,8 +81,8 @@ class _Sketch:
 
 def muted(dice: Dice) -> Colour:
     """A colour as things in a street have it: greyish, rarely bright."""
-    grey = dice.uniform(55, 175)
-    return clip_colour(grey + dice.normal(0, 9), grey + dice.normal(0, 7), grey + dice.normal(0, 9))
+    grey = dice.uniform(40, 205)
+    return clip_colour(grey + dice.normal(0, 5), grey + dice.normal(0, 4), grey + dice.normal(0, 5))
 
 
 def _darker(colour: Colour, factor: float) -> Colour:
@@ -149,6 +149,20 @@ def _fence(dice: Dice) -> Image.Image:
     return sketch.finish(dice)
 
 
+def _ledge(dice: Dice) -> Image.Image:
+    """A low wall of pale or dark stone, in courses."""
+    height = dice.uniform(0.4, 1.1)
+    sketch, stone = _Sketch(3.0, height), vary(dice, muted(dice), 4)
+    sketch.box(0, 0, 3.0, height, stone)
+    course, block = dice.uniform(0.12, 0.35), dice.uniform(0.25, 0.9)
+    for step in range(1, int(height / course) + 1):
+        sketch.box(0, step * course - 0.012, 3.0, step * course, _darker(stone, 0.72))
+    for step in range(1, int(3.0 / block) + 1):
+        sketch.box(step * block - 0.012, 0, step * block, height, _darker(stone, 0.78))
+    sketch.box(0, height - 0.08, 3.0, height, _darker(stone, 1.2))
+    return sketch.finish(dice)
+
+
 def _bench(dice: Dice) -> Image.Image:
     sketch, wood = _Sketch(1.7, 0.9), vary(dice, (118, 92, 66), 8)
     for place in (0.15, 1.5):
@@ -175,8 +189,8 @@ def _bicycle(dice: Dice) -> Image.Image:
 
 
 def _car(dice: Dice) -> Image.Image:
-    paint = dice.pick(((196, 196, 194), (58, 60, 64), (122, 124, 128), (92, 44, 44), (56, 68, 92)))
-    sketch, paint = _Sketch(4.3, 1.55), vary(dice, paint, 8)
+    paint = dice.pick(((196, 196, 194), (58, 60, 64), (122, 124, 128), (84, 44, 44), (56, 64, 82)))
+    sketch, paint = _Sketch(4.3, 1.55), vary(dice, paint, 4)
     sketch.area([(0.8, 0.85), (1.35, 1.5), (2.8, 1.5), (3.55, 0.85)], paint)
     sketch.area([(1.0, 0.88), (1.45, 1.42), (2.05, 1.42), (2.05, 0.88)], (52, 60, 66))
     sketch.area([(2.12, 0.88), (2.12, 1.42), (2.72, 1.42), (3.3, 0.88)], (52, 60, 66))
@@ -248,6 +262,7 @@ _KINDS: dict[str, tuple[Callable[[Dice], Image.Image], bool]] = {
     "bin": (_bin, True),
     "bollard": (_bollard, True),
     "fence": (_fence, True),
+    "ledge": (_ledge, True),
     "bench": (_bench, True),
     "bicycle": (_bicycle, True),
     "hedge": (_hedge, True),

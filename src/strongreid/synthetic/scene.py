@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
 from strongreid.synthetic.backdrop import raise_backdrop
 from strongreid.synthetic.dice import Dice
-from strongreid.synthetic.ground import HEIGHT, WIDTH, lay_ground
+from strongreid.synthetic.ground import FOCAL, HEIGHT, WIDTH, Edge, lay_ground
 from strongreid.synthetic.props import Prop
 from strongreid.synthetic.texture import layered_noise
 from strongreid.synthetic.tube import Floats
@@ -18,7 +19,10 @@ from strongreid.synthetic.wardrobe import clip_colour
 __all__ = ["FAMILIES", "HEIGHT", "WIDTH", "Family", "Scene", "make_scene"]
 
 
-_BED = 66
+_TALL = 2.0  # metres: nobody is taller
+_BEHIND = 0.3  # metres in the picture between the far side and the feet of whoever is farthest off
+_CLEAR = 0.3
+"""Metres that people keep from the edge of a platform."""
 
 
 @dataclass(frozen=True)
@@ -37,11 +41,11 @@ class Family:
 FAMILIES: dict[str, Family] = {
     "street": Family(
         ("asphalt", "paving", "crossing"), ("brick", "windows", "shop", "wall", "shutter"),
-        ("pole", "sign", "bin", "bollard", "bicycle", "car", "car", "walker", "tree"),
+        ("pole", "sign", "bin", "bollard", "bicycle", "car", "car", "walker", "tree", "fence", "ledge"),
     ),
     "shops": Family(
         ("plaza", "slabs", "cobbles"), ("shop", "shop", "windows", "posters"),
-        ("sign", "bin", "bench", "planter", "bicycle", "bollard", "walker", "walker"),
+        ("sign", "bin", "bench", "planter", "bicycle", "bollard", "walker", "walker", "ledge", "fence"),
     ),
     "park": Family(
         ("path", "grass", "gravel"), ("hedge", "trees", "trees", "wall"),
@@ -49,11 +53,11 @@ FAMILIES: dict[str, Family] = {
     ),
     "campus": Family(
         ("paving", "slabs", "plaza"), ("glass", "panels", "trees", "windows"),
-        ("bicycle", "bicycle", "bench", "bollard", "planter", "pole", "tree", "walker"),
+        ("bicycle", "bicycle", "bench", "bollard", "planter", "pole", "tree", "walker", "ledge", "ledge", "fence"),
     ),
     "hall": Family(
         ("terrazzo", "tiles"), ("shop", "panels", "glass", "posters"),
-        ("pillar", "bench", "bin", "planter", "sign", "walker", "walker"), inside=True, gloss=0.22,
+        ("pillar", "bench", "bin", "planter", "sign", "walker", "walker", "ledge", "fence"), inside=True, gloss=0.22,
     ),
     "platform": Family(
         ("platform",), ("train", "posters", "panels", "wall"),
@@ -92,24 +96,45 @@ class Scene:
     """Under a roof."""
     furniture: tuple[Piece, ...] = ()
     """What stands on the ground, the far things first."""
+    depth: float = math.inf
+    """Metres to what stands along the far side."""
+    edge: Edge | None = None
+    """Of a platform, beyond which there are rails."""
 
     def foot_row(self, height: float, pixels: float) -> float:
         """The row on which someone stands who is `height` metres and, in the picture, `pixels` tall."""
         return self.horizon + self.camera_height * pixels / height
 
+    def walkable(self, x: float, z: float) -> bool:
+        """Whether one can walk there, `x` metres to the right of the camera's axis and `z` ahead."""
+        edge = self.edge
+        return edge is None or edge.right * x + edge.ahead * z <= edge.limit - _CLEAR
+
+    def nearest_walkable(self, column: float, row: float) -> float:
+        """The column nearest to `column` at which one can stand with the feet on `row`."""
+        edge = self.edge
+        if edge is None or row <= self.horizon:
+            return column
+        z = FOCAL * self.camera_height / (row - self.horizon)
+        bound = WIDTH / 2 + FOCAL / z * (edge.limit - _CLEAR - edge.ahead * z) / edge.right
+        return min(column, bound) if edge.right > 0 else max(column, bound)
+
 
 def make_scene(
-    dice: Dice, props: list[Prop], tallest: float, family: str = "street", *, deserted: bool = False
+    dice: Dice, props: list[Prop], sizes: tuple[float, float], family: str = "street", *, deserted: bool = False
 ) -> Scene:
-    """A new scene of one of the `FAMILIES`, in which someone of 1.7 m near the lower edge is `tallest` pixels tall.
+    """A new scene of one of the `FAMILIES`.
 
-    `props` are the things that stand about; `deserted` leaves out the people among them, who have no identity.
+    `sizes` are the pixels of someone of 1.7 m at the far end and near the lower edge, `props` the things that stand
+    about; `deserted` leaves out the people among them, who have no identity.
     """
     place = FAMILIES[family]
     horizon = HEIGHT * dice.uniform(0.14, 0.30)
-    camera_height = 1.7 * 0.9 * (HEIGHT - horizon) / tallest
-    pixels = lay_ground(dice, dice.pick(place.grounds), horizon, camera_height)
-    base = round(horizon + HEIGHT * 0.05)
+    camera_height = 1.7 * 0.9 * (HEIGHT - horizon) / sizes[1]
+    pixels, edge = lay_ground(dice, dice.pick(place.grounds), horizon, camera_height)
+    # The far side may be close behind whoever is farthest off, and then fills the pictures of them.
+    nearest = (camera_height - _BEHIND) * sizes[0] / _TALL
+    base = round(horizon + dice.uniform(min(HEIGHT * 0.05, nearest), nearest))
     raise_backdrop(dice, pixels, base, place.stretches, place.inside)
     if place.gloss:
         _mirror(pixels, base, np.float32(place.gloss))
@@ -117,8 +142,8 @@ def make_scene(
         pixels *= _cast_shadows(dice, base)[..., None]
     image = Image.fromarray(np.rint(np.clip(pixels, 0, 255)).astype(np.uint8))
     image = image.filter(ImageFilter.GaussianBlur(0.7))
-    furniture = _furnish(dice, image, props, base, horizon, camera_height, deserted)
-    return Scene(image, horizon, camera_height, place.inside, tuple(furniture))
+    scene = Scene(image, horizon, camera_height, place.inside, (), FOCAL * camera_height / (base - horizon), edge)
+    return replace(scene, furniture=tuple(_furnish(dice, scene, props, base, deserted)))
 
 
 def _mirror(pixels: Floats, base: int, gloss: np.float32) -> None:
@@ -149,35 +174,22 @@ def _cast_shadows(dice: Dice, base: int) -> Floats:
     return light
 
 
-def _furnish(
-    dice: Dice,
-    image: Image.Image,
-    props: list[Prop],
-    base: int,
-    horizon: float,
-    camera_height: float,
-    deserted: bool,
-) -> list[Piece]:
-    """Stand 14 to 26 props on the ground, the far ones first, in place."""
-    # What is dark enough for a gap between rails depends on the people too: with or without them, the rest stays.
-    peopled = image.copy() if deserted else image
+def _furnish(dice: Dice, scene: Scene, props: list[Prop], base: int, deserted: bool) -> list[Piece]:
+    """Stand 18 to 34 props on the ground, the far ones first, in the scene's own image."""
     pieces: list[Piece] = []
-    rows = sorted(dice.uniform(base + 2, HEIGHT * 0.86) for _ in range(14 + dice.below(13)))
+    rows = sorted(dice.uniform(base + 2, HEIGHT * 0.9) for _ in range(18 + dice.below(17)))
     for row in rows:
         prop = dice.pick(props)
-        scale = (row - horizon) / camera_height * prop.height / prop.image.height
+        scale = (row - scene.horizon) / scene.camera_height * prop.height / prop.image.height
         size = max(1, round(prop.image.width * scale)), max(1, round(prop.image.height * scale))
         sprite = prop.image.resize(size, Image.Resampling.BILINEAR)
         if dice.chance(0.5):
             sprite = sprite.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         left, top = round(dice.uniform(-0.05, 1.0) * WIDTH), round(row) - size[1]
-        foot = peopled.getpixel((min(max(left + size[0] // 2, 0), WIDTH - 1), round(row)))
-        if isinstance(foot, tuple) and max(foot) < _BED:
+        if any(scene.nearest_walkable(end, row) != end for end in (left, left + size[0])):
             continue  # between the rails
-        if deserted:
-            _stand(peopled, sprite, left, top, row)
         if not deserted or prop.kind != "walker":
-            _stand(image, sprite, left, top, row)
+            _stand(scene.image, sprite, left, top, row)
             pieces.append(Piece(left, top, row, sprite.getchannel("A")))
     return pieces
 

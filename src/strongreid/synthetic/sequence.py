@@ -21,6 +21,7 @@ from strongreid.synthetic.settings import WorldSettings
 from strongreid.synthetic.walk import Lens, Walk, even_light
 
 _COMPANIONS = 4  # other people who may walk through the same view
+_TRIES = 8  # paths drawn for each of them, until one leaves no platform
 _LONGEST = 60.0  # seconds that someone who stands still is filmed
 
 
@@ -100,21 +101,32 @@ def _companions(world: World, walk: Walk, lens: Lens, dice: Dice) -> list[Walk]:
         who, when = dice.below(PASSERS_BY), dice.uniform(-2.0, 2.0)
         if dice.chance(min(1.0, 1.5 * world.settings.occlusion)):
             body = world.passer_by(who)
-            passage = draw_passage(world, walk.passage.camera, body.person.height, dice)
-            walks.append(Walk(-number, body, passage, lens, when, dice))
+            scene = walk.passage.camera.scene
+            for _ in range(_TRIES):
+                passage = draw_passage(world, walk.passage.camera, body.person.height, dice)
+                other = Walk(-number, body, passage, lens, when, dice)
+                if all(other.stays_on(scene, when + step) for step in range(-8, 9)):
+                    walks.append(other)
+                    break
     return walks
 
 
 def _stay(walk: Walk) -> tuple[float, float]:
-    """From when to when the walker is well inside the frame, in seconds around the middle of the walk."""
+    """From when to when the walker is well inside the frame and on good ground, in seconds of the walk."""
+    scene = walk.passage.camera.scene
+
+    def fits(seconds: float) -> bool:
+        footing = walk.at(seconds)
+        return walk.inside(footing) and scene.walkable(footing.x, footing.z)
+
     around = sorted(np.arange(-100, 101) * 0.1, key=abs)
-    start = next((float(seconds) for seconds in around if walk.inside(walk.at(float(seconds)))), None)
+    start = next((float(seconds) for seconds in around if fits(float(seconds))), None)
     if start is None:  # never from head to foot
         return -0.4, 0.4
     ends = []
     for step in (-0.1, 0.1):
         seconds = start
-        while abs(seconds - start) < _LONGEST / 2 and walk.inside(walk.at(seconds + step)):
+        while abs(seconds - start) < _LONGEST / 2 and fits(seconds + step):
             seconds += step
         ends.append(seconds)
     return ends[0], ends[1]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields, replace
 
 from strongreid.errors import InputError
 from strongreid.synthetic.body import Body
+from strongreid.synthetic.camera import Camera
 from strongreid.synthetic.dice import Dice, Stream
 from strongreid.synthetic.film import Film, Frame
 from strongreid.synthetic.passage import World, draw_passage
@@ -123,6 +124,31 @@ def render_scene(settings: SceneSettings | None = None) -> Iterator[Frame]:
             yield film.frame(number, (number - 1) / settings.fps, dice)
 
 
+def _find_path(
+    world: World,
+    camera: Camera,
+    lens: Lens,
+    who: tuple[int, Person, float],
+    others: list[Walk],
+    seconds: float,
+    dice: Dice,
+) -> Walk:
+    """A path through no one and no furniture; where the place is too crowded for that, one that leaves no platform.
+
+    `who` is an identity, the person, and when they are in the middle of the path.
+    """
+    identity, person, middle = who
+    sketch, times = Body(person, 0.1), [seconds * step / 40 for step in range(41)]
+    spare: Walk | None = None
+    for _ in range(_TRIES):
+        walk = Walk(identity, sketch, draw_passage(world, camera, person.height, dice), lens, middle, dice)
+        if all(walk.stays_on(camera.scene, time) for time in times):
+            if not any(walk.bumps(time, others, camera.scene) for time in times):
+                return walk
+            spare = walk
+    return spare or walk
+
+
 def _film(settings: SceneSettings, world: World, people: list[Person], number: int) -> Film:
     camera, dice = world.camera(number), Dice(settings.seed, Stream.STREET, number)
     lens = Lens(camera, settings.width, settings.height)
@@ -133,11 +159,7 @@ def _film(settings: SceneSettings, world: World, people: list[Person], number: i
         own = Dice(settings.seed, Stream.STREET, number, identity)
         # One after the other, each is in the middle of the walk somewhere in the film: nobody misses it.
         middle = (turns.pop(dice.below(len(turns))) + own.uniform()) / len(people) * seconds
-        sketch = Body(person, 0.1)
-        for _ in range(_TRIES):
-            walk = Walk(identity, sketch, draw_passage(world, camera, person.height, own), lens, middle, own)
-            if not any(walk.bumps(seconds * step / 40, walks, camera.scene) for step in range(41)):
-                break
+        walk = _find_path(world, camera, lens, (identity, person, middle), walks, seconds, own)
         walk.body = Body(person, lens.density(walk.passage.pixels))
         walks.append(walk)
     return Film(camera, number, lens, weather, walks, dice)

@@ -43,8 +43,8 @@ class Lens:
         self.middle = width / 2
         self.horizon = scene.horizon * scale - self.above
         self.camera_height = scene.camera_height
-        self.farthest = self.focal * 1.7 / (_LEAST_PIXELS * height / 720)
-        """Metres ahead; whoever is farther off is not drawn."""
+        self.farthest = min(self.focal * 1.7 / (_LEAST_PIXELS * height / 720), scene.depth)
+        """Metres ahead; whoever is farther off, or has gone in at the far side, is not drawn."""
 
     def background(self, image: Image.Image) -> Pixels:
         """(height, width, 3): the scene's picture in the frame."""
@@ -116,6 +116,11 @@ class Walk:
         turn = math.floor(place)
         here, there = (self._glances[(turn + step) % len(self._glances)] for step in (0, 1))
         return here + (there - here) * (place - turn)
+
+    def stays_on(self, scene: Scene, seconds: float) -> bool:
+        """Whether the walker then stands on ground to walk on, or too far off to be seen."""
+        here = self.at(seconds)
+        return scene.walkable(here.x, here.z) or not self.drawn(here)
 
     def bumps(self, seconds: float, others: Sequence[Walk], scene: Scene) -> bool:
         """Whether the walker then stands in one of the others or in the scene's furniture, and can be seen to."""

@@ -31,19 +31,22 @@ _SKIN: dict[Colour, float] = {
     (170, 121, 91): 10, (121, 83, 61): 7, (88, 61, 47): 5,
 }  # fmt: skip
 _HAIR: dict[Colour, float] = {
-    (27, 23, 21): 40, (45, 33, 26): 20, (74, 50, 33): 12, (118, 84, 52): 8,
-    (170, 136, 86): 6, (118, 116, 113): 7, (186, 186, 183): 4, (104, 48, 29): 3,
+    (27, 23, 21): 48, (45, 33, 26): 20, (74, 50, 33): 11, (118, 84, 52): 6,
+    (170, 136, 86): 4, (118, 116, 113): 6, (186, 186, 183): 3, (104, 48, 29): 2,
 }  # fmt: skip
-# Colour: (weight above the waist, weight below it). As on a street, dark and grey are common, loud is rare.
+# Colour: (weight above the waist, weight below it). As on a street, two of three things are black, white, grey or
+# navy; of the colours most are greyed, and loud ones are rare.
 _CLOTH: dict[Colour, tuple[float, float]] = {
-    (30, 30, 34): (14, 16), (228, 228, 224): (12, 3), (120, 122, 126): (8, 8), (42, 50, 80): (8, 12),
-    (74, 101, 146): (6, 10), (146, 42, 46): (6, 1), (64, 77, 54): (4, 4), (186, 171, 142): (4, 6),
-    (110, 78, 54): (3, 4), (212, 190, 80): (3, 0.5), (208, 126, 150): (4, 1), (66, 132, 92): (3, 0.5),
-    (124, 166, 202): (4, 2), (208, 118, 58): (3, 0.3), (100, 66, 118): (2, 0.5), (158, 66, 106): (2, 0.5),
-    (56, 119, 128): (2, 0.7), (174, 176, 180): (5, 3), (62, 63, 67): (6, 9), (32, 90, 160): (3, 1),
+    (24, 24, 26): (17, 22), (42, 42, 45): (8, 12), (234, 233, 229): (13, 3), (212, 211, 206): (5, 2),
+    (118, 119, 122): (7, 7), (170, 171, 174): (6, 4), (72, 73, 76): (6, 8), (34, 39, 58): (8, 12),
+    (56, 68, 94): (4, 6), (92, 108, 136): (4, 5), (150, 168, 190): (4, 1.5), (184, 172, 148): (4, 6),
+    (146, 132, 110): (2, 4), (92, 74, 60): (3, 4), (74, 80, 62): (3, 4), (116, 44, 46): (3, 0.6),
+    (168, 48, 50): (2.5, 0.4), (196, 150, 160): (3, 0.7), (202, 180, 96): (2, 0.3), (70, 118, 92): (2, 0.4),
+    (42, 84, 148): (3, 0.6), (188, 112, 66): (1.5, 0.3), (90, 72, 104): (2, 0.4), (148, 78, 106): (1.5, 0.3),
+    (70, 112, 118): (1.5, 0.4),
 }  # fmt: skip
 # How often a colour is none of these: above the waist, below it.
-_FREE_ABOVE, _FREE_BELOW = 0.35, 0.18
+_FREE_ABOVE, _FREE_BELOW = 0.20, 0.08
 _UPPER_CLOTH = {colour: weights[0] for colour, weights in _CLOTH.items()}
 _LOWER_CLOTH = {colour: weights[1] for colour, weights in _CLOTH.items()}
 _TOPS: dict[Top, float] = {
@@ -51,9 +54,9 @@ _TOPS: dict[Top, float] = {
     "tank": 5, "shirt": 10,
 }  # fmt: skip
 _PATTERNS: dict[Pattern, float] = {
-    "plain": 34, "hoops": 9, "stripes": 4, "diagonal": 2, "plaid": 6, "check": 4, "dots": 3, "flowers": 4, "block": 5,
-    "yoke": 3, "band": 4, "halves": 1, "gradient": 3, "camouflage": 2, "print": 11, "logo": 7, "raglan": 4,
-    "side panel": 3,
+    "plain": 44, "hoops": 7, "stripes": 3, "diagonal": 1, "plaid": 5, "check": 4, "dots": 2, "flowers": 3, "block": 3,
+    "yoke": 2, "band": 2, "halves": 0.5, "gradient": 1, "camouflage": 1, "print": 13, "logo": 10, "raglan": 3,
+    "side panel": 2,
 }  # fmt: skip
 _WOMENS_BOTTOMS: dict[Bottom, float] = {
     "trousers": 13, "cropped": 6, "joggers": 3, "wide trousers": 5, "jeans": 23, "shorts": 17, "skirt": 12,
@@ -69,8 +72,8 @@ _MENS_HAIR: dict[HairStyle, float] = {
     "short": 87, "bob": 4, "long": 2, "ponytail": 2, "bun": 1, "bald": 4,
 }  # fmt: skip
 _BOTTOM_PATTERNS: dict[BottomPattern, float] = {
-    "plain": 72, "side stripe": 8, "plaid": 3, "check": 2, "stripes": 2, "hoops": 1, "dots": 2, "flowers": 3,
-    "camouflage": 2, "gradient": 2, "panels": 1, "hem": 4,
+    "plain": 82, "side stripe": 6, "plaid": 2, "check": 1.5, "stripes": 1.5, "hoops": 0.5, "dots": 1, "flowers": 1.5,
+    "camouflage": 1, "gradient": 1, "panels": 0.5, "hem": 2,
 }  # fmt: skip
 _HATS: dict[Hat, float] = {"none": 84, "cap": 9, "beanie": 4, "sun hat": 3}
 _BAGS: dict[Bag, float] = {
@@ -188,10 +191,17 @@ def vary(dice: Dice, colour: Colour, amount: float) -> Colour:
 def draw_cloth(dice: Dice, table: dict[Colour, float], free: float) -> Colour:
     """The colour of a piece of cloth: with probability `free` any there is, or else one of the common ones."""
     if not dice.chance(free):
-        return vary(dice, dice.weigh(table), 8)
-    saturation = dice.uniform(0.1, 0.95) * dice.uniform(0.45, 1.0)
+        return _dye(dice, dice.weigh(table))
+    saturation = dice.uniform(0.1, 0.95) * dice.uniform(0.25, 1.0)
     red, green, blue = hsv_to_rgb(dice.uniform(), saturation, dice.uniform(0.12, 0.92))
     return clip_colour(255 * red, 255 * green, 255 * blue)
+
+
+def _dye(dice: Dice, colour: Colour) -> Colour:
+    """A shade of the colour: lighter or darker by a tenth, hardly of another hue, or black would be coloured."""
+    light = 1.0 + dice.normal(0.0, 0.10)
+    red, green, blue = (part * light * (1.0 + dice.normal(0.0, 0.025)) + dice.normal(0.0, 0.8) for part in colour)
+    return clip_colour(red, green, blue)
 
 
 def _upper(dice: Dice) -> Colour:
@@ -205,7 +215,7 @@ def draw_outfit(dice: Dice) -> Outfit:
     bottom_colour = draw_cloth(dice, _LOWER_CLOTH, _FREE_BELOW)
     if bottom == "jeans":
         fade = dice.uniform(0.55, 1.45)
-        bottom_colour = vary(dice, clip_colour(52 * fade, 70 * fade, 110 * fade), 4)
+        bottom_colour = vary(dice, clip_colour(50 * fade, 58 * fade, 76 * fade), 3)
     return Outfit(
         women=women,
         top=dice.weigh(_TOPS),
