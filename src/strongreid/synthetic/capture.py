@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageFilter
+from PIL import Image, ImageChops, ImageFilter
 
 from strongreid.synthetic.body import Body
 from strongreid.synthetic.camera import Camera, Pixels
@@ -22,6 +22,7 @@ from strongreid.synthetic.tube import Floats
 
 _BOUNCE = (0.10, 0.09, 0.08)
 _SOMEONE_BEHIND = 0.22
+_MARGIN = 8  # canvas pixels: farther than the blur of an outline reaches
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ def photograph(
             trace.show(places, normals, window, canvas.shape, shown, surfels)
         elif trace and figure is figures[-1]:
             trace.cover(shown)
-    image = Image.fromarray(canvas)
+    image = Image.frombytes("RGB", (shape[1], shape[0]), canvas.tobytes(), "raw", "RGBX")
     if dice.chance(0.9 * settings.occlusion):
         brightness, prop = passage.daylight.brightness, dice.pick(passage.camera.props)
         place, outline = _add_prop(image, window, brightness, prop, dice)
@@ -202,7 +203,10 @@ def _background(passage: Passage, view: _View, shape: tuple[int, int]) -> Image.
 
 
 def _lit(piece: Image.Image, figures: list[_Figure], passage: Passage) -> Pixels:
-    """A piece of the scene, lit as the bodies in it are lit, with their shadows on the ground."""
+    """(rows, columns, 4): a piece of the scene, lit as the bodies in it are lit, with their shadows on the ground.
+
+    The fourth byte of each pixel has no meaning: with it a pixel is one word.
+    """
     daylight = passage.daylight
     left = shadows_on_ground(
         [ShadowCaster(figure.places, figure.window) for figure in figures],
@@ -212,18 +216,31 @@ def _lit(piece: Image.Image, figures: list[_Figure], passage: Passage) -> Pixels
         (daylight.shadow, daylight.softness),
     )
     factors = (np.arange(256)[:, None] / 255 * np.round(daylight.brightness, 6)).astype(np.float32)
-    lit = factors.take(np.asarray(left), 0)
-    lit *= np.asarray(piece)
-    pixels: Pixels = np.minimum(lit, 255, out=lit).astype(np.uint8)
-    return pixels
+    plain = np.minimum(np.arange(256, dtype=np.float32)[:, None] * factors[255], 255).astype(np.uint8)
+    plainly = piece.point(plain.T.ravel().tolist()).tobytes("raw", "RGBX")
+    canvas = np.frombuffer(bytearray(plainly), np.uint8).reshape(piece.height, piece.width, 4)
+    if (shaded := ImageChops.invert(left).getbbox()) is not None:
+        rows, columns = slice(shaded[1], shaded[3]), slice(shaded[0], shaded[2])
+        lit = factors.take(np.asarray(left.crop(shaded)), 0)
+        lit *= np.asarray(piece.crop(shaded))
+        canvas[rows, columns, :3] = np.minimum(lit, 255, out=lit)
+    return canvas
 
 
 def _paint(canvas: Pixels, figure: _Figure, light: Light) -> tuple[Indices, Surfels]:
     """Draw somebody in place; returns what `splat` does."""
     body, places, normals = figure.body, figure.places, figure.normals
     pixels, surfels = splat(places, normals, figure.window, (canvas.shape[0], canvas.shape[1]), body.spacing)
-    colours = shade(surfels, places, normals, body.albedo, light, body.person.height)
-    canvas.reshape(-1, 3)[pixels] = np.minimum(colours, 255, out=colours).astype(np.uint8)
+    # A surfel takes about two pixels, and is shaded once.
+    seen = np.zeros(len(body.albedo), bool)
+    seen[surfels] = True
+    shown = np.flatnonzero(seen).astype(np.int32)
+    colours = shade(shown, places, normals, body.albedo, light, body.person.height)
+    words = np.zeros((len(shown), 4), np.uint8)
+    words[:, :3] = np.minimum(colours, 255, out=colours)
+    place = np.empty(len(body.albedo), np.int32)
+    place[shown] = np.arange(len(shown), dtype=np.int32)
+    canvas.view(np.uint32).reshape(-1)[pixels] = words.view(np.uint32)[:, 0].take(place.take(surfels))
     return pixels, surfels
 
 
@@ -255,19 +272,36 @@ def _add_prop(
     nearer = dice.uniform(1.05, 1.35)
     wide = max(2, round(prop.image.width / SHARPNESS * window.across * nearer))
     tall = max(2, round(prop.height * window.down * nearer))
-    sprite = prop.image.resize((wide, tall), Image.Resampling.BILINEAR)
-    if dice.chance(0.5):
-        sprite = sprite.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    table = [min(255, round(level * part)) for part in brightness for level in range(256)]
-    lit = sprite.convert("RGB").point(table)
+    flipped = dice.chance(0.5)
     foot = round((window.top + dice.uniform(0.05, 0.30)) * window.down)
     if wide > image.width:  # a long thing reaches across, or ends somewhere behind the person
         left = round(dice.uniform(-0.6, 0.4) * wide) - (wide - image.width) // 2
     else:
         left = round(dice.uniform(-0.3, 1.0) * image.width - 0.3 * wide)
+    # No more of it than is seen, and what blurs into that.
+    part = (
+        max(0, -left - _MARGIN),
+        max(0, tall - foot - _MARGIN),
+        min(wide, image.width - left + _MARGIN),
+        min(tall, tall - foot + image.height + _MARGIN),
+    )
+    sprite = _cut(prop, (wide, tall), part, flipped=flipped)
+    table = [min(255, round(level * share)) for share in brightness for level in range(256)]
     outline = sprite.getchannel("A").filter(ImageFilter.GaussianBlur(0.8))
-    image.paste(lit, (left, foot - tall), outline)
-    return (left, foot - tall), outline
+    place = (left + part[0], foot - tall + part[1])
+    image.paste(sprite.convert("RGB").point(table), place, outline)
+    return place, outline
+
+
+def _cut(prop: Prop, size: tuple[int, int], part: tuple[int, int, int, int], *, flipped: bool) -> Image.Image:
+    """A part of a prop that was resized to `size` and perhaps turned left to right."""
+    if part[0] >= part[2] or part[1] >= part[3]:
+        return Image.new("RGBA", (1, 1))
+    left, right = (size[0] - part[2], size[0] - part[0]) if flipped else (part[0], part[2])
+    # Resized with colours multiplied by the cover, as Pillow would do it, but divided again for the part only.
+    sprite = prop.weighted.resize(size, Image.Resampling.BILINEAR).crop((left, part[1], right, part[3]))
+    sprite = sprite.convert("RGBA")
+    return sprite.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if flipped else sprite
 
 
 def _native_size(tall: float, settings: WorldSettings) -> tuple[int, int]:

@@ -63,12 +63,23 @@ class World:
         self.density = 0.92 * settings.height * SUPERSAMPLING / 256
         self._cameras: dict[int, Camera] = {}
         self._passers_by: dict[int, Body] = {}
+        self._latest: tuple[tuple[int, int, int], Passage] | None = None
 
     def camera(self, number: int) -> Camera:
         """Camera `number`, counted from 1."""
         if number not in self._cameras:
             self._cameras[number] = Camera(self.settings, number, deserted=self._deserted)
         return self._cameras[number]
+
+    def passage(self, key: tuple[int, int, int], height: float) -> Passage:
+        """How subject `key[0]`, `height` metres tall, passes camera `key[1]` for the `key[2]`th time.
+
+        The pictures of a passage are taken one after the other, so the latest is kept.
+        """
+        if self._latest is None or self._latest[0] != key:
+            dice = Dice(self.settings.seed, Stream.TRACK, *key)
+            self._latest = key, draw_passage(self, self.camera(key[1]), height, dice)
+        return self._latest[1]
 
     def passer_by(self, number: int) -> Body:
         """One of the people who are only ever in the way."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -29,6 +30,11 @@ class Prop:
     """RGBA, `SHARPNESS` pixels per metre."""
     blocks: bool
     """Can stand between the camera and a person without hiding them whole."""
+
+    @cached_property
+    def weighted(self) -> Image.Image:
+        """The image with its colours multiplied by its cover."""
+        return self.image.convert("RGBa")
 
     @property
     def height(self) -> float:

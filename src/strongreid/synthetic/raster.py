@@ -60,19 +60,22 @@ def splat(
     """
     height, width = shape
     facing = np.flatnonzero(normals[2] > _GRAZING)
+    if not len(facing):
+        return np.empty(0, np.int64), np.empty(0, np.int32)
     across = (places[0].take(facing) - np.float32(window.left)) * np.float32(window.across)
     down = (np.float32(window.top) - places[1].take(facing)) * np.float32(window.down)
-    inside = np.flatnonzero((across > 0) & (across < width - 1) & (down > 0) & (down < height - 1))
-    depth = ((places[2].take(facing.take(inside)) + _DEPTH_ORIGIN) * _DEPTH_STEPS).astype(np.uint16)
-    order = inside.take(np.argsort(depth, kind="stable"))
-    surfels = facing.take(order).astype(np.int32)
-    pixel = down.take(order).astype(np.int32) * width + across.take(order).astype(np.int32)
+    # Mostly all of the body is inside, which takes less to see than where.
+    if across.min() <= 0 or across.max() >= width - 1 or down.min() <= 0 or down.max() >= height - 1:
+        inside = np.flatnonzero((across > 0) & (across < width - 1) & (down > 0) & (down < height - 1))
+        facing, across, down = facing.take(inside), across.take(inside), down.take(inside)
+    depth = ((places[2].take(facing) + _DEPTH_ORIGIN) * _DEPTH_STEPS).astype(np.uint16)
+    order = np.argsort(depth, kind="stable")
+    pixel = (down.astype(np.int32) * width + across.astype(np.int32)).take(order)
     rank = np.full((height, width), -1, np.int32)
     rank.reshape(-1)[pixel] = np.arange(len(pixel), dtype=np.int32)
     _spread(rank, max(2, math.ceil(spacing * window.down)))
-    _close_pinholes(rank)
-    shown = np.flatnonzero(rank >= 0)
-    return shown, surfels.take(rank.reshape(-1).take(shown))
+    shown = np.flatnonzero(_close_pinholes(rank))
+    return shown, facing.take(order).astype(np.int32).take(rank.reshape(-1).take(shown))
 
 
 def _spread(rank: npt.NDArray[np.int32], side: int) -> None:
@@ -86,15 +89,20 @@ def _spread(rank: npt.NDArray[np.int32], side: int) -> None:
                 np.maximum(latter, former, out=former)
 
 
-def _close_pinholes(rank: npt.NDArray[np.int32]) -> None:
-    """Fill single empty pixels between two covered ones, in place: knees and elbows stretch."""
-    for before, middle, after in (
-        (rank[:-2], rank[1:-1], rank[2:]),
-        (rank[:, :-2], rank[:, 1:-1], rank[:, 2:]),
-    ):
-        hole = np.minimum(before, after) >= 0
-        hole &= middle < 0
-        np.copyto(middle, before, where=hole)
+def _close_pinholes(rank: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
+    """Fill single empty pixels between two covered ones, in place: knees and elbows stretch. Returns what is covered.
+
+    Down first, then across; whole rows are compared as one, and pairs across a row's end left out.
+    """
+    width, flat = rank.shape[1], rank.reshape(-1)
+    covered = flat >= 0
+    for step in (width, 1):
+        before = np.flatnonzero(covered[: -2 * step] & covered[2 * step :] & ~covered[step:-step])
+        if step == 1:
+            before = before[before % width < width - 2]
+        flat[before + step] = flat[before]
+        covered[before + step] = True
+    return covered
 
 
 def shade(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw, ImageFilter
+from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
 from strongreid.synthetic.raster import Window
 from strongreid.synthetic.tube import Floats
@@ -47,10 +47,11 @@ def shadows_on_ground(
         _throw(cast, caster, towards_sun, view)
         _touch(contact, caster.window)
     blurred = Image.fromarray(cast).filter(ImageFilter.GaussianBlur(round(0.8 + 2.2 * strength[1], 2)))
-    touched = np.asarray(contact.filter(ImageFilter.GaussianBlur(1.5)))
-    taken = np.asarray(blurred).astype(np.uint16) * np.uint16(round(255 * strength[0])) // 255
-    left = (255 - np.maximum(taken, touched)).astype(np.uint8)
-    return Image.fromarray(left).resize((columns, rows), Image.Resampling.BILINEAR)
+    share = round(255 * strength[0])
+    taken = blurred.point([level * share // 255 for level in range(256)])
+    touched = contact.filter(ImageFilter.GaussianBlur(1.5))
+    left = ImageChops.invert(ImageChops.lighter(taken, touched))
+    return left.resize((columns, rows), Image.Resampling.BILINEAR)
 
 
 def _throw(
@@ -62,7 +63,7 @@ def _throw(
     """Mark where lines from the sun through the body meet the ground, in place."""
     elevation, distance = round(view[0], 6), np.float32(view[1])
     up, towards = np.float32(math.cos(elevation)), np.float32(math.sin(elevation))
-    x, y, z = caster.places[:, ::_EVERY]
+    x, y, z = np.ascontiguousarray(caster.places[:, ::_EVERY])
     flat = (distance - z) / distance
     x, y = x * flat, y * flat
     east, high, near = (round(part, 6) for part in towards_sun)

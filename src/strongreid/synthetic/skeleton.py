@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from strongreid.synthetic.wardrobe import Person
 
@@ -79,8 +80,7 @@ class Proportions:
     """How thick the dressed legs are: radius at the hip, at the knee and at the ankle."""
 
 
-@dataclass(frozen=True)
-class Bone:
+class Bone(NamedTuple):
     """The frame of one straight piece.
 
     A surfel at (lateral, depth, v) lies at start + lateral e1 + depth e2 + v axis.
@@ -96,26 +96,22 @@ def _add(a: Vector, b: Vector, factor: float = 1.0) -> Vector:
     return (a[0] + factor * b[0], a[1] + factor * b[1], a[2] + factor * b[2])
 
 
-def _unit(a: Vector) -> Vector:
-    scale = 1.0 / (math.sqrt(a[0] * a[0] + a[1] * a[1] + a[2] * a[2]) + 1e-9)
-    return (a[0] * scale, a[1] * scale, a[2] * scale)
-
-
 def _bone(start: Vector, end: Vector, side: Vector = _SIDEWAYS, upward: bool = False, deepen: float = 1.0) -> Bone:
     """A bone with e1 as near to `side` as can be; `upward` bones need a flip to keep e2 to the front."""
-    axis = _add(end, start, -1.0)
-    along = _unit(axis)
-    shadow = along[0] * side[0] + along[1] * side[1] + along[2] * side[2]
-    first = _unit(_add(side, along, -shadow))
-    second = (
-        along[1] * first[2] - along[2] * first[1],
-        along[2] * first[0] - along[0] * first[2],
-        along[0] * first[1] - along[1] * first[0],
-    )
+    # Spelled out part by part: a picture takes a score of these.
+    a, b, c = end[0] - start[0], end[1] - start[1], end[2] - start[2]
+    scale = 1.0 / (math.sqrt(a * a + b * b + c * c) + 1e-9)
+    x, y, z = a * scale, b * scale, c * scale
+    shadow = x * side[0] + y * side[1] + z * side[2]
+    d, e, f = side[0] - shadow * x, side[1] - shadow * y, side[2] - shadow * z
+    scale = 1.0 / (math.sqrt(d * d + e * e + f * f) + 1e-9)
+    d, e, f = d * scale, e * scale, f * scale
+    u, v, w = y * f - z * e, z * d - x * f, x * e - y * d
     if upward:
-        second = (-second[0], -second[1], -second[2])
-    deep = (second[0] * deepen, second[1] * deepen, second[2] * deepen)
-    return Bone((first, deep, axis, start), (first, second, along))
+        u, v, w = -u, -v, -w
+    first = (d, e, f)
+    deep = (u * deepen, v * deepen, w * deepen)
+    return Bone((first, deep, (a, b, c), start), (first, (u, v, w), (x, y, z)))
 
 
 class Skeleton:

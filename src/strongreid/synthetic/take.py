@@ -6,7 +6,7 @@ from strongreid.synthetic.body import Body
 from strongreid.synthetic.camera import Pixels
 from strongreid.synthetic.capture import photograph, photograph_nobody
 from strongreid.synthetic.dice import Dice, Stream
-from strongreid.synthetic.passage import Passage, World, draw_passage
+from strongreid.synthetic.passage import Passage, World
 from strongreid.synthetic.plan import JUNK, Shot, Subject
 from strongreid.synthetic.trace import Trace
 
@@ -28,5 +28,4 @@ def passage_of(world: World, subject: Subject, shot: Shot) -> Passage:
     if subject.person is None:
         raise ValueError("a false alarm shows no one who could pass")
     turn = 0 if shot.identity else shot.frame
-    dice = Dice(world.settings.seed, Stream.TRACK, subject.number, shot.camera, turn)
-    return draw_passage(world, world.camera(shot.camera), subject.person.height, dice)
+    return world.passage((subject.number, shot.camera, turn), subject.person.height)
