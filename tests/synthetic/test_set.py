@@ -165,6 +165,19 @@ def test_clusters_of_look_alikes_stay_small(cap: int) -> None:
     assert all(people[cluster].cluster == cluster for cluster in sizes)
 
 
+def test_clothing_changes_clothes_and_nobody_else() -> None:
+    settings = WorldSettings(train_identities=40, test_identities=2)
+    varied = [one.person for one in make_plan(settings) if one.person]
+    mixed = [one.person for one in make_plan(replace(settings, clothing=0.5)) if one.person]
+    plain = [one.person for one in make_plan(replace(settings, clothing=0.0)) if one.person]
+    assert {(p.outfit.top, p.outfit.bottom, p.outfit.pattern, p.bag, p.hat) for p in plain} == {
+        ("sweater", "trousers", "plain", "none", "none")
+    }
+    assert len({p.outfit.top_colour for p in plain}) == len({p.outfit.top_colour for p in varied})
+    assert all(m in (v, p) for m, v, p in zip(mixed, varied, plain, strict=True))
+    assert 0.3 < sum(m == v for m, v in zip(mixed, varied, strict=True)) / len(mixed) < 0.75
+
+
 @pytest.mark.parametrize(("look_alikes", "cap"), [(0.0, 5), (1.0, 1)])
 def test_no_look_alikes_when_none_are_asked_for(look_alikes: float, cap: int) -> None:
     assert [person.cluster for person in draw_people(Dice(3), 20, look_alikes, cap)] == list(range(20))

@@ -7,7 +7,7 @@ from itertools import count
 
 from strongreid.synthetic.dice import Dice, Stream
 from strongreid.synthetic.settings import WorldSettings
-from strongreid.synthetic.wardrobe import Person, draw_look_alike, draw_person
+from strongreid.synthetic.wardrobe import Person, draw_look_alike, draw_person, dress_plainly
 
 CROWD = 64
 """People of an endless row who can look alike; the next so many are drawn without knowing these."""
@@ -51,5 +51,5 @@ def draw_endlessly(settings: WorldSettings, start: int, step: int) -> Iterator[t
         people = draw_people(dice, CROWD, settings.look_alikes, settings.cluster_cap, first)
         for serial, person in enumerate(people, start=first):
             if serial == number:
-                yield number, person
+                yield number, dress_plainly(person, settings.clothing)
                 number += step

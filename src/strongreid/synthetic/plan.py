@@ -9,7 +9,7 @@ from typing import Literal
 from strongreid.synthetic.crowd import draw_endlessly, draw_people
 from strongreid.synthetic.dice import Dice, Stream
 from strongreid.synthetic.settings import WorldSettings
-from strongreid.synthetic.wardrobe import Person, draw_person
+from strongreid.synthetic.wardrobe import Person, draw_person, dress_plainly
 
 Split = Literal["bounding_box_train", "query", "bounding_box_test"]
 SPLITS: tuple[Split, ...] = ("bounding_box_train", "query", "bounding_box_test")
@@ -108,7 +108,7 @@ def _draw_labelled(settings: WorldSettings, first: int, last: int) -> Iterator[t
             people = draw_people(dice, needed, settings.look_alikes, settings.cluster_cap)
             for number, person in enumerate(people, start=start):
                 if number >= first:
-                    yield number, person
+                    yield number, dress_plainly(person, settings.clothing)
         start += count
 
 
@@ -171,4 +171,5 @@ def _plan_distractors(settings: WorldSettings) -> Iterator[Subject]:
     for start in range(false_alarms, count, _PICTURES_PER_STRANGER):
         number += 1
         person = draw_person(Dice(settings.seed, Stream.STRANGERS, number), number)
+        person = dress_plainly(person, settings.clothing)
         yield Subject(number, person, draw(start, min(start + _PICTURES_PER_STRANGER, count)))

@@ -53,6 +53,8 @@ class WorldSettings:
     """The chance that another person stands in front, 0 to 1; for street furniture it is 0.9 of that."""
     bad_boxes: float = 0.12
     """The chance that the detector's box is cut off or off centre, 0 to 1."""
+    clothing: float = 1.0
+    """The share of people in clothes of every kind and pattern, 0 to 1; others wear plain sweaters and trousers."""
     look_alikes: float = 0.5
     """The chance that a person is dressed like an earlier one, 0 to 1."""
     cluster_cap: int = 5

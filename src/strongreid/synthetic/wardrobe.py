@@ -167,6 +167,19 @@ class Person:
     """Cut, folds and weave: what no list of words tells."""
 
 
+def dress_plainly(person: Person, variety: float) -> Person:
+    """The person as they are, with probability `variety`; else in plain sweater and trousers, with nothing on or in hand.
+
+    Colours, build and hair stay. Nothing is drawn, so that other people are the same at every `variety`.
+    """
+    if person.body_seed < variety * (1 << 30):
+        return person
+    plain = replace(
+        person.outfit, top="sweater", bottom="trousers", pattern="plain", bottom_pattern="plain", worn_open=False
+    )
+    return replace(person, outfit=plain, hat="none", bag="none", boots=False, scarf=False, hood_up=False)
+
+
 def wears_hood(person: Person) -> bool:
     """Whether a hood is over the head."""
     return person.hood_up and person.hat == "none" and person.outfit.top in HOODED
