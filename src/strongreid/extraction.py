@@ -20,7 +20,7 @@ from strongreid.data.readers import read_dataset, read_folder, read_pictures
 from strongreid.data.records import DISTRACTOR, ImageRecord, ReIDDataset
 from strongreid.distributed import environment_rank
 from strongreid.errors import InputError
-from strongreid.evaluation import EvalResult, evaluate
+from strongreid.evaluation import EvalResult, centring, evaluate
 from strongreid.evaluation.calibration_report import CalibrationReport, calibrate
 from strongreid.evaluation.distances import Metric
 from strongreid.evaluation.figures import draw_result
@@ -205,6 +205,7 @@ def evaluate_model(
     kind: str = "market1501",
     metric: Metric | None = None,
     rerank: Rerank | None = None,
+    centre_cameras: bool = False,
     answers: int = 0,
     figures: str | Path | None = None,
     skip_unreadable: bool = False,
@@ -218,6 +219,7 @@ def evaluate_model(
         kind: its layout.
         metric: None takes the one of training.
         rerank: as in `evaluate`.
+        centre_cameras: subtract each camera's mean feature first: `evaluation.centre_cameras`.
         answers: as in `evaluate`.
         figures: a folder for the pictures of `draw_result`; the result then has its pairs.
         skip_unreadable: as in `Extractor.table`.
@@ -229,6 +231,8 @@ def evaluate_model(
     """
     dataset = read_dataset(kind, data)
     query, gallery = query_and_gallery(extract, dataset, skip_unreadable=skip_unreadable, progress=progress)
+    if centre_cameras:
+        query, gallery = centring.centre_cameras(query, gallery)
     result = evaluate(
         query,
         gallery,
@@ -282,6 +286,7 @@ def report_model(
     kind: str = "market1501",
     metric: Metric | None = None,
     rerank: Rerank | None = None,
+    centre_cameras: bool = False,
     skip_unreadable: bool = False,
     progress: bool = False,
 ) -> ProtocolReport:
@@ -294,6 +299,8 @@ def report_model(
     query, gallery = query_and_gallery(
         extract, read_dataset(kind, data), skip_unreadable=skip_unreadable, progress=progress
     )
+    if centre_cameras:
+        query, gallery = centring.centre_cameras(query, gallery)
     own = metric or extract.spec.metric
     return protocol_report(query, gallery, rule, own, breakdown=breakdown, seed=seed, rerank=rerank)
 

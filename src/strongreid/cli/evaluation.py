@@ -30,6 +30,11 @@ def evaluate(arguments: list[str]) -> int:
     parser.add_argument("--seed", type=int, default=0, help="of random galleries and of the order of distractors")
     parser.add_argument("--intervals", action="store_true", help="print 95 % intervals over identities too")
     parser.add_argument("--answers", type=int, default=0, help="nearest pictures of each query to keep in --output")
+    parser.add_argument(
+        "--centre_cameras",
+        action="store_true",
+        help="subtract each camera's mean feature: for new places",
+    )
     parser.add_argument("--figures", help="folder to draw CMC, ROC, distances, best and worst queries into")
     parsed = parse(parser, arguments)
 
@@ -47,7 +52,9 @@ def evaluate(arguments: list[str]) -> int:
     extract = Extractor(
         parsed.model, device=parsed.device, feature=parsed.feature, batch=parsed.batch, flip=parsed.flip
     )
-    options: dict[str, Any] = {name: parsed[name] for name in ("kind", "metric", "rerank", "skip_unreadable")}
+    options: dict[str, Any] = {
+        name: parsed[name] for name in ("kind", "metric", "rerank", "centre_cameras", "skip_unreadable")
+    }
     options["progress"] = not parsed.quiet
     result: EvalResult | ProtocolReport
     if plain:

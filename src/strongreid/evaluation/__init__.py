@@ -4,6 +4,7 @@ from strongreid.evaluation.baselines import colour_histogram
 from strongreid.evaluation.breakdown import by_camera, by_identity, camera_pairs, distractor_curve
 from strongreid.evaluation.calibration import Calibration, reliability
 from strongreid.evaluation.calibration_report import CalibrationReport, calibrate
+from strongreid.evaluation.centring import centre_cameras
 from strongreid.evaluation.comparison import Comparison, compare_results
 from strongreid.evaluation.crossdomain import cross_domain_table
 from strongreid.evaluation.distances import Metric
@@ -47,6 +48,7 @@ __all__ = [
     "by_identity",
     "calibrate",
     "camera_pairs",
+    "centre_cameras",
     "collect_pairs",
     "colour_histogram",
     "compare_results",

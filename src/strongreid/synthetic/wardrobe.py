@@ -168,7 +168,7 @@ class Person:
 
 
 def dress_plainly(person: Person, variety: float) -> Person:
-    """The person as they are, with probability `variety`; else in plain sweater and trousers, with nothing on or in hand.
+    """The person as they are, with probability `variety`; else in plain sweater and trousers, without hat or bag.
 
     Colours, build and hair stay. Nothing is drawn, so that other people are the same at every `variety`.
     """

@@ -1,0 +1,175 @@
+"""How far training on generated people alone carries: mAP and Rank-1 on real sets, no real picture in training.
+
+    python benchmarks/transfer.py OUT NAME=FOLDER [NAME=FOLDER ...]                     # one long run
+    python benchmarks/transfer.py OUT NAME=FOLDER [NAME=FOLDER ...] --laws [--seeds 3]  # which law moved it
+
+The folders are real sets in the layout of Market-1501, of which query and gallery are read. With --laws, a smaller
+world is rendered anew with one law changed at a time, for each seed, and a small network is trained on it; the
+differences to the unchanged world are paired by seed, with 95 % intervals of Student's t. OUT keeps finished runs, so that
+a stopped command goes on. One thread, so that seconds are those of one core; CPU seconds are of this process.
+"""
+
+import argparse
+import json
+import shutil
+import statistics
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from measure import machine
+
+from strongreid.config import Config, ModelConfig, tiny
+from strongreid.data.readers import read_dataset
+from strongreid.evaluation import centre_cameras, evaluate
+from strongreid.extraction import Extractor, query_and_gallery
+from strongreid.synthetic.dataset import WorldSettings, synthesize
+from strongreid.training.loop import train
+
+T_95 = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365}
+"""Student's t for 95 % intervals, by number of seeds."""
+LONG = WorldSettings(
+    seed=21, train_identities=4500, test_identities=10, cameras=40, camera_visibility=0.2, frames_max=3,
+    distractors=0.0, junk=0.0,
+)  # fmt: skip
+SHORT = replace(LONG, train_identities=500, cameras=16, camera_visibility=0.5)
+LAWS: dict[str, dict[str, Any]] = {
+    "unchanged": {},
+    "4 cameras instead of 16": {"cameras": 4, "camera_visibility": 1.0, "frames_min": 4, "frames_max": 6},
+    "one light: no lighting, no colour shift": {"lighting": 0.0, "colour_shift": 0.0},
+    "plain clothes": {"clothing": 0.0},
+    "nothing in front, exact boxes": {"occlusion": 0.0, "bad_boxes": 0.0},
+    "no look-alikes": {"look_alikes": 0.0},
+}
+
+
+@dataclass(frozen=True)
+class Job:
+    """A world, a network and how long it is trained."""
+
+    name: str
+    world: WorldSettings
+    backbone: str
+    epochs: int
+    seed: int
+
+
+def jobs(arguments: argparse.Namespace) -> Iterator[Job]:
+    if not arguments.laws:
+        world = replace(LONG, train_identities=arguments.identities or LONG.train_identities)
+        yield Job("long", world, arguments.backbone or "resnet10_w32", arguments.epochs or 4, 0)
+        return
+    small = replace(SHORT, train_identities=arguments.identities or SHORT.train_identities)
+    for seed in range(arguments.seeds):
+        for number, changes in enumerate(LAWS.values()):
+            world = replace(small, seed=100 + seed, **changes)
+            backbone = arguments.backbone or "resnet10_w16"
+            yield Job(f"law{number}-seed{seed}", world, backbone, arguments.epochs or 6, seed)
+
+
+def done(job: Job, out: Path, real: dict[str, Path]) -> dict[str, Any]:
+    """What the job gave, from an earlier call where it was finished."""
+    report = out / f"{job.name}.json"
+    if not report.exists():
+        scores = run(job, out / job.name, real)
+        report.write_text(json.dumps(scores, indent=1))
+        shutil.rmtree(out / job.name / "data")
+    return dict(json.loads(report.read_text()))
+
+
+def run(job: Job, folder: Path, real: dict[str, Path]) -> dict[str, Any]:
+    began = time.process_time()
+    pictures = synthesize(folder / "data", job.world, processes=1, progress=False)["counts"]["bounding_box_train"]
+    rendered = time.process_time()
+    shutil.rmtree(folder / "run", ignore_errors=True)
+    train(config_of(job, folder), progress=False)
+    trained = time.process_time()
+    extract = Extractor(folder / "run" / "last", device="cpu")
+    mirrored = Extractor(folder / "run" / "last", device="cpu", flip=True)
+    scores: dict[str, Any] = {
+        "pictures": pictures, "render_seconds": rendered - began, "train_seconds": trained - rendered,
+    }  # fmt: skip
+    for name, root in real.items():
+        dataset = read_dataset("market1501", root)
+        plain, flip = query_and_gallery(extract, dataset), query_and_gallery(mirrored, dataset)
+        for how, (query, gallery) in {
+            "as it is": plain, "mirrored too": flip, "cameras centred": centre_cameras(*plain),
+            "both": centre_cameras(*flip),
+        }.items():  # fmt: skip
+            result = evaluate(query, gallery, device="cpu")
+            scores[f"{name}, {how}"] = [100 * result.mAP, 100 * result.rank(1)]
+    return scores
+
+
+def config_of(job: Job, folder: Path) -> Config:
+    base = tiny()
+    return replace(
+        base,
+        data=replace(base.data, root=str(folder / "data")),
+        model=ModelConfig(backbone=job.backbone, pretrained=False),
+        optim=replace(base.optim, epochs=job.epochs),
+        eval=replace(base.eval, every=0),
+        run=replace(base.run, output=str(folder / "run"), seed=job.seed, threads=1, device="cpu"),
+    )
+
+
+def print_scores(scores: dict[str, Any]) -> None:
+    print(
+        f"{scores['pictures']:,} pictures rendered in {scores['render_seconds']:,.0f} CPU s, trained for "
+        f"{scores['train_seconds']:,.0f} CPU s\n\n| test set, features | mAP | Rank-1 |\n|---|---|---|"
+    )
+    for name, value in scores.items():
+        if isinstance(value, list):
+            print(f"| {name} | {value[0]:.1f} | {value[1]:.1f} |")
+
+
+def print_laws(results: list[list[dict[str, Any]]]) -> None:
+    """`results[seed][law]`."""
+    seeds = len(results)
+    columns = [name for name, value in results[0][0].items() if isinstance(value, list) and "both" not in name]
+    columns = [name for name in columns if "mirrored" not in name]
+    print(f"\nmAP, mean of {seeds} seeds, and the difference to the unchanged world with its 95 % interval\n")
+    print("| law | " + " | ".join(columns) + " |\n|---|" + "---|" * len(columns))
+    for number, law in enumerate(LAWS):
+        cells = []
+        for column in columns:
+            values = [one[number][column][0] for one in results]
+            cell = f"{statistics.mean(values):.1f}"
+            if number and seeds > 1:
+                moved = [value - one[0][column][0] for value, one in zip(values, results, strict=True)]
+                reach = T_95[seeds] * statistics.stdev(moved) / seeds**0.5
+                cell += f" ({statistics.mean(moved):+.1f} ± {reach:.1f})"
+            cells.append(cell)
+        print(f"| {law} | " + " | ".join(cells) + " |")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Training on generated people, tested on real ones.")
+    parser.add_argument("out", type=Path, help="folder that keeps what is finished")
+    parser.add_argument("real", nargs="+", help="NAME=FOLDER of each real set")
+    parser.add_argument("--laws", action="store_true", help="change one law of the world at a time")
+    parser.add_argument("--seeds", type=int, default=3, choices=range(1, 9))
+    parser.add_argument("--identities", type=int, help="people in training; default: 4500, with --laws 500")
+    parser.add_argument("--epochs", type=int, help="default: 4, with --laws 6")
+    parser.add_argument("--backbone", help="default: resnet10_w32, with --laws resnet10_w16")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    real = {name: Path(folder) for name, folder in (one.split("=", 1) for one in arguments.real)}
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    print(machine(), flush=True)
+    finished: dict[str, dict[str, Any]] = {}
+    for job in jobs(arguments):
+        finished[job.name] = done(job, arguments.out, real)
+        first = next(value[0] for value in finished[job.name].values() if isinstance(value, list))
+        print(f"{job.name}: {first:.1f} mAP", flush=True)
+    if not arguments.laws:
+        print_scores(finished["long"])
+        return
+    print_laws([[finished[f"law{law}-seed{seed}"] for law in range(len(LAWS))] for seed in range(arguments.seeds)])
+
+
+if __name__ == "__main__":
+    main()
