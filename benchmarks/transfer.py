@@ -5,8 +5,8 @@
 
 The folders are real sets in the layout of Market-1501, of which query and gallery are read. With --laws, a smaller
 world is rendered anew with one law changed at a time, for each seed, and a small network is trained on it; the
-differences to the unchanged world are paired by seed, with 95 % intervals of Student's t. OUT keeps finished runs, so that
-a stopped command goes on. One thread, so that seconds are those of one core; CPU seconds are of this process.
+differences to the unchanged world are paired by seed, with 95 % intervals of Student's t. OUT keeps finished runs, so
+that a stopped command goes on. One thread; CPU seconds are of this process.
 """
 
 import argparse
