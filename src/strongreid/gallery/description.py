@@ -18,8 +18,8 @@ VERSION = 1
 
 
 def now() -> str:
-    """The time as it is written into galleries: ISO 8601, UTC, to the second."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    """The time as it is written into galleries: ISO 8601, UTC, to the microsecond, so that it sorts."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 @dataclass(frozen=True)

@@ -49,8 +49,8 @@ class EmbeddedEngine:
         config = edge.EdgeConfig(
             vectors=edge.EdgeVectorParams(size=description.dim, distance=distance),
             wal_enabled=False,  # the gallery's Parquet parts are the log
-            hnsw_config=edge.HnswIndexConfig(m=16, ef_construct=100, full_scan_threshold=1000) if graph else None,
-            optimizers=edge.EdgeOptimizersConfig(indexing_threshold=1000 if graph else 0),
+            hnsw_config=edge.HnswIndexConfig(m=16, ef_construct=100, full_scan_threshold=10) if graph else None,
+            optimizers=edge.EdgeOptimizersConfig(indexing_threshold=1 if graph else 0),
         )
         engine = cls(edge.EdgeShard.create(str(folder), config), description)
         engine.index_labels({**FIELDS, **description.labels})  # type: ignore[dict-item]

@@ -148,7 +148,7 @@ def one_per_track(entries: Entries, metric: Metric) -> Entries:
         raise InputError("a track becomes one entry under the cosine metric only; enrol its pictures one by one.")
     if all(track is None for track in entries.tracks):
         raise InputError("there are no tracks to make one entry each; give tracks, one name for each row.")
-    names = [f"={row}" if track is None else f"t{track}" for row, track in enumerate(entries.tracks)]
+    names = [f"\0{row}" if track is None else track for row, track in enumerate(entries.tracks)]  # \0: of its own
     table = FeatureTable(entries.features, entries.identities, entries.cameras, entries.paths)
     means = average_tracks(table, names)
     _, first, groups = np.unique(np.array(names), return_index=True, return_inverse=True)
