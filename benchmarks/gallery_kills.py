@@ -3,7 +3,7 @@
     python benchmarks/gallery_kills.py FOLDER --kills 20
 
 Each round goes on with the same gallery: a process adds batches, now and then removes one or compacts, and prints a
-line when a call has returned; it is killed with SIGKILL. Then the gallery is opened and held against the printed lines.
+line when a call has returned; it is killed with SIGKILL. Then the gallery is opened and held against those lines.
 """
 
 import argparse

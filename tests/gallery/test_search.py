@@ -269,6 +269,7 @@ def test_an_approximate_search_needs_its_index(tmp_path):
 
 def test_an_approximate_index_says_its_recall(tmp_path, monkeypatch):
     monkeypatch.setattr("strongreid.gallery.folder.APPROXIMATE_FROM", 1000)
+    monkeypatch.setattr("strongreid.gallery.embedded.SCANNED_KB", 10)
     table = people(300, 4, dim=64)
     with Gallery(tmp_path / "g") as gallery:
         gallery.add(table)

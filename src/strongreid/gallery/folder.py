@@ -63,6 +63,11 @@ class FolderStore:
                 "folder."
             )
 
+    @property
+    def has_graph(self) -> bool:
+        """As `Store`."""
+        return self.graph is not None
+
     def create(self, description: Description) -> None:
         """Make the gallery.
 

@@ -187,8 +187,7 @@ class Gallery:
                 shape, an unknown label, or an argument that is not allowed.
         """
         own = self._described()
-        details = self._store.details()["approximate"] if approximate else None
-        if approximate and not details:
+        if approximate and not self._store.has_graph:
             raise InputError(
                 f"{self._store.path} has no approximate index; make one with rebuild(approximate=True) "
                 "(strongreid gallery rebuild --approximate), or search exactly."

@@ -175,6 +175,11 @@ class ServerStore:
                 "Choose another name, as in http://HOST:6333/NAME."
             )
 
+    @property
+    def has_graph(self) -> bool:
+        """As `Store`; a server makes one when it finds it worth while."""
+        return True
+
     def create(self, description: Description) -> None:
         """Make the collections."""
         if not self._call("collection_exists", self._about):

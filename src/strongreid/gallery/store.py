@@ -26,6 +26,10 @@ class Store(Protocol):
     def engine(self) -> Engine:
         """Once there is a gallery."""
 
+    @property
+    def has_graph(self) -> bool:
+        """Whether an approximate search can be asked for."""
+
     def create(self, description: Description) -> None:
         """Make the gallery."""
 
