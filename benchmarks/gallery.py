@@ -157,7 +157,7 @@ def approximately(gallery: Gallery, table: FeatureTable, queries: np.ndarray) ->
     found, took = timed(lambda q: ids_of(gallery.search(q, approximate=True, cameras=[2, 3])), queries)
     right = [brute(table.features, query, mask) for query in queries]
     hits = sum(len(set(a) & set(b)) for a, b in zip(right, found, strict=True))
-    shown("approximate, 2 of 16 cameras", took, f"recall@10 {hits / (10 * len(queries)):.4f}")
+    shown("the same mode, 2 of 16 cameras", took, f"recall@10 {hits / (10 * len(queries)):.4f}")
 
 
 def share(right: list[list[int]], found: list[list[int]]) -> str:

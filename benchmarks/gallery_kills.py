@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+import strongreid.gallery.folder
 from strongreid.features import FeatureTable
 from strongreid.gallery import Gallery
 
@@ -35,6 +36,7 @@ def batch(number: int) -> FeatureTable:
 def work(folder: str, first: int) -> None:
     """Add batches from `first` on until killed; batch n has the ids n * BATCH and up."""
     draw = random.Random(first)
+    strongreid.gallery.folder.FLUSH_ROWS = 5 * BATCH  # so that some are killed while they flush
     with Gallery(folder) as gallery:
         print("open", flush=True)
         number = first
@@ -46,14 +48,16 @@ def work(folder: str, first: int) -> None:
                 print("removing", victim, flush=True)
                 gallery.remove(identity=victim)
                 print("remove", victim, flush=True)
-            if draw.random() < 0.05:
+            if draw.random() < 0.1:
                 gallery.compact()
                 print("compact", flush=True)
             number += 1
 
 
-def kill_once(folder: Path, first: int, seed: int, present: set[int]) -> tuple[set[int], str]:
+def kill_once(folder: Path, first: int, seed: int, present: set[int], longest: float = 0.6) -> tuple[set[int], str]:
     """One round; `present` are the batches that must be there before. Returns those after it, and what happened.
+
+    The process is killed `longest` seconds after it has opened the gallery, or earlier.
 
     Raises:
         AssertionError: an acknowledged batch is lost or one removed is back, a batch is there in part, or an entry
@@ -64,7 +68,7 @@ def kill_once(folder: Path, first: int, seed: int, present: set[int]) -> tuple[s
     with subprocess.Popen(run, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "open\n"
-        time.sleep(draw.uniform(0.0, 0.6))
+        time.sleep(draw.uniform(0.0, longest))
         process.send_signal(signal.SIGKILL)
         lines = [line.split() for line in process.stdout.read().splitlines()]
     assert process.returncode == -signal.SIGKILL
@@ -85,7 +89,8 @@ def kill_once(folder: Path, first: int, seed: int, present: set[int]) -> tuple[s
     with Gallery(folder) as gallery:
         opened = time.perf_counter() - began
         found = check(gallery, certain, doubtful)
-    what = f"killed after {len(lines):3} lines, {len(found):4} batches there, opened in {opened:.2f} s"
+    compactions = f"{lines.count(['compact'])} compactions"
+    what = f"killed after {len(lines):3} lines, {compactions}, {len(found):4} batches there, opened in {opened:.2f} s"
     return found, what
 
 
@@ -124,7 +129,7 @@ def rounds(folder: Path, kills: int, seed: int) -> None:
         gallery.add(batch(0), ids=range(BATCH), times=[0.0] * BATCH)
     present = {0}
     for number in range(kills):
-        present, what = kill_once(folder, 10_000 * (number + 1), seed + number, present)
+        present, what = kill_once(folder, 10_000 * (number + 1), seed + number, present, longest=3.0)
         print(f"kill {number + 1}: {what}", flush=True)
     with Gallery(folder) as gallery:
         check(gallery, present, set())

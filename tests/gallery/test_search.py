@@ -230,7 +230,8 @@ def bad(**options):
         (people(2, model=""), {}, "come from the model 'unknown'"),
         (np.ones(DIM), bad(unlike=np.ones(3)), "have 3 numbers"),
         (np.ones(DIM), bad(unlike_weight=0), "unlike_weight is above 0"),
-        (np.ones(DIM), bad(top_k=0), "top_k is a whole number of at least 1, got 0"),
+        (np.ones(DIM), bad(top_k=0), "top_k is a whole number from 1 to 10000, got 0"),
+        (np.ones(DIM), bad(top_k=10**12), "top_k is a whole number from 1 to 10000"),
         (np.ones(DIM), bad(top_k=2.5), "top_k is a whole number"),
         (np.ones(DIM), bad(candidates=-1), "candidates is a whole number"),
         (np.ones(DIM), bad(combine="median"), "combine is one of mean, best, got 'median'"),
@@ -269,7 +270,6 @@ def test_an_approximate_search_needs_its_index(tmp_path):
 
 def test_an_approximate_index_says_its_recall(tmp_path, monkeypatch):
     monkeypatch.setattr("strongreid.gallery.folder.APPROXIMATE_FROM", 1000)
-    monkeypatch.setattr("strongreid.gallery.embedded.SCANNED_KB", 10)
     table = people(300, 4, dim=64)
     with Gallery(tmp_path / "g") as gallery:
         gallery.add(table)
@@ -286,6 +286,9 @@ def test_an_approximate_index_says_its_recall(tmp_path, monkeypatch):
             assert ids_of(right) == nearest(table, table.features[row])[0][:10]
             hits += len(set(ids_of(right)) & set(ids_of(near)))
         assert hits / 200 > 0.8
+        filtered = gallery.search(table.features[7], top_k=50, cameras=2, approximate=True)
+        assert filtered.exact
+        assert ids_of(filtered) == nearest(table, table.features[7], table.cameras == 2)[0][:50]
     with Gallery(tmp_path / "g") as gallery:
         assert gallery.info().details["approximate"] == graph
         assert "recall@10" in str(gallery.info())

@@ -19,10 +19,6 @@ from strongreid.gallery.entries import FIELDS, Entries, LabelKind
 
 EFFORT = 128
 """Candidates that an approximate search keeps (HNSW's ef)."""
-SCANNED_KB = 20_000
-"""Filters that leave less than this (10,000 entries of 512 numbers) are searched exactly in the approximate mode too.
-
-So the graph needs no further links for each value of a field, which made building it six times as long."""
 _SCHEMAS = {"text": "Keyword", "whole": "Integer", "flag": "Integer", "time": "Float"}
 
 
@@ -50,7 +46,8 @@ class EmbeddedEngine:
         edge: Any = library()
         distance = edge.Distance.Dot if description.metric == "cosine" else edge.Distance.Euclid
         folder.mkdir(parents=True)
-        hnsw = edge.HnswIndexConfig(m=16, ef_construct=100, full_scan_threshold=SCANNED_KB, payload_m=0)
+        # payload_m=0: no further links for each value of a field, since filters are always searched exactly.
+        hnsw = edge.HnswIndexConfig(m=16, ef_construct=100, full_scan_threshold=10, payload_m=0)
         config = edge.EdgeConfig(
             vectors=edge.EdgeVectorParams(size=description.dim, distance=distance),
             wal_enabled=False,  # the gallery's Parquet parts are the log

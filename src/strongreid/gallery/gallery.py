@@ -125,13 +125,14 @@ class Gallery:
             described = own.with_labels_of(entries)
             if self._store.description is None:
                 self._store.create(described)
-            elif described != own:
+            elif given is not None:
+                self._refuse_taken(entries.ids)
+            if described.labels != own.labels and self._store.description != described:
                 self._store.describe(described)
                 new = {name: kind for name, kind in described.labels.items() if name not in own.labels}
                 self._store.engine.index_labels(new)
             if given is None:
                 entries = entries.with_ids(self._store.take_ids(len(entries)))
-            self._refuse_taken(entries.ids)
             self._store.append(entries)
             return entries.ids
 
@@ -169,7 +170,8 @@ class Gallery:
             unlike_weight: above 0.
             rerank: "k_reciprocal" orders the nearest `candidates` anew, as `evaluation.k_reciprocal` does.
             candidates: how many that are.
-            approximate: ask the graph that `rebuild(approximate=True)` made; entries may be missed.
+            approximate: ask the graph that `rebuild(approximate=True)` made; entries may be missed. With a filter the
+                search is exact all the same.
             prior: how likely the same person is before looking: for someone who is in a gallery of n people with
                 probability p it is p / n.
             fpr: which of the calibration's thresholds decides on "unknown"; None takes the one it was made for.
@@ -192,6 +194,8 @@ class Gallery:
                 f"{self._store.path} has no approximate index; make one with rebuild(approximate=True) "
                 "(strongreid gallery rebuild --approximate), or search exactly."
             )
+        only = Only(cameras, not_cameras, identities, tracks, since, before, labels)
+        conditions = only.conditions(own.labels)
         question = Question(
             like=self._features(features, model),
             unlike=None if unlike is None else self._features(unlike, model),
@@ -200,13 +204,12 @@ class Gallery:
             unlike_weight=unlike_weight,
             rerank=rerank,
             candidates=candidates,
-            exact=not approximate,
+            exact=not approximate or bool(conditions),
             prior=prior,
             fpr=fpr,
         )
-        only = Only(cameras, not_cameras, identities, tracks, since, before, labels)
         flags = [name for name, kind in own.labels.items() if kind == "flag"]
-        return search(self._store.engine, question, only.conditions(own.labels), own.metric, own.calibration, flags)
+        return search(self._store.engine, question, conditions, own.metric, own.calibration, flags)
 
     def remove(
         self,

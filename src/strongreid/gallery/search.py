@@ -18,6 +18,8 @@ from strongreid.gallery.engine import Engine, Point, prepared
 from strongreid.gallery.result import Match, SearchResult
 
 Combine = Literal["mean", "best"]
+MOST = 10_000
+"""Matches of one search at most."""
 _PAYLOAD = ("identity", "camera", "path", "time", "track")
 
 
@@ -48,8 +50,8 @@ class Question:
 
     def __post_init__(self) -> None:
         for name, count in (("top_k", self.top_k), ("candidates", self.candidates)):
-            if isinstance(count, bool) or not isinstance(count, (int, np.integer)) or count < 1:
-                raise InputError(f"{name} is a whole number of at least 1, got {count!r}.")
+            if isinstance(count, bool) or not isinstance(count, (int, np.integer)) or not 1 <= count <= MOST:
+                raise InputError(f"{name} is a whole number from 1 to {MOST}, got {count!r}.")
         if self.combine not in get_args(Combine):
             raise InputError(f"combine is one of {', '.join(get_args(Combine))}, got {self.combine!r}.")
         if self.rerank not in (None, *RERANKS):

@@ -206,8 +206,11 @@ class ServerStore:
         self.record(line)
 
     def take_ids(self, count: int) -> Int64:
-        """Ids that others who add at the same time will hardly have taken: a run from a random start."""
-        return np.arange(count, dtype=np.int64) + (secrets.randbits(32) << 20)
+        """Ids that nobody has and that others who add just now will hardly take: a run from a random start."""
+        while True:
+            ids = np.arange(count, dtype=np.int64) + (secrets.randbits(32) << 20)
+            if not self.engine.retrieve(ids.tolist()):
+                return ids
 
     def record(self, line: dict[str, Any]) -> None:
         """Append a line to the audit."""
