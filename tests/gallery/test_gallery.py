@@ -75,7 +75,7 @@ def test_a_track_as_one_entry(empty):
     [
         ({"ids": [3, 5, 5]}, {3, 5}),
         ({"ids": np.array([7])}, {7}),
-        ({"identity": 2}, set(range(12, 18))),
+        ({"identity": np.int64(2)}, set(range(12, 18))),
         ({"before": 1.7e9 + 3600 * 10}, set(range(10)) - {3}),  # 3 has no time
         ({"identity": 99}, set()),
     ],
@@ -279,6 +279,23 @@ def test_a_removal_that_is_not_clear_is_refused(changed, options, message):
     with pytest.raises(InputError, match=message):
         gallery.remove(**options)
     assert gallery.info().to_dict() == before
+
+
+def test_a_closed_gallery_is_closed(empty):
+    gallery = empty()
+    gallery.add(people(2))
+    gallery.close()
+    gallery.close()
+    for call in (
+        lambda: gallery.search(np.ones(DIM)),
+        lambda: gallery.add(people(2)),
+        lambda: gallery.remove(ids=[1]),
+        lambda: len(gallery),
+        lambda: 3 in gallery,
+        gallery.info,
+    ):
+        with pytest.raises(InputError, match="was closed: open it again"):
+            call()
 
 
 def test_a_missing_gallery_is_said_and_nothing_is_made(empty, tmp_path):

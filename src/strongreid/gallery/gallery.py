@@ -16,18 +16,16 @@ from strongreid.evaluation.calibration import Calibration
 from strongreid.evaluation.distances import METRICS, Float32, Int64, Metric
 from strongreid.evaluation.result import Rerank
 from strongreid.features import FeatureTable
-from strongreid.gallery.conditions import Between, Condition, Only, Several
+from strongreid.gallery.checks import Given, check_same_model, comparable, refuse_taken, to_remove
+from strongreid.gallery.conditions import Only, Several
 from strongreid.gallery.description import Description, now
-from strongreid.gallery.engine import PAGE
-from strongreid.gallery.entries import Label, Moment, entries_of, one_per_track, seconds
+from strongreid.gallery.entries import Label, Moment, entries_of, one_per_track
 from strongreid.gallery.folder import FolderStore
 from strongreid.gallery.info import GalleryInfo
 from strongreid.gallery.result import SearchResult
 from strongreid.gallery.search import Combine, Question, search
 from strongreid.gallery.server import ServerStore, is_url
 from strongreid.gallery.store import Store
-
-Given = FeatureTable | npt.ArrayLike
 
 
 class Gallery:
@@ -62,7 +60,7 @@ class Gallery:
             calibration = Calibration.load(calibration)
         if metric is not None and metric not in METRICS:
             raise InputError(f"unknown metric {metric!r}; allowed: {', '.join(METRICS)}.")
-        self._given = calibration
+        self._given, self._closed = calibration, False
         self._metric: Metric = metric or (calibration.metric if calibration else "cosine")
         self._changing = threading.RLock()
         on_server = is_url(str(location))
@@ -111,12 +109,13 @@ class Gallery:
         """
         if not len(table):
             raise InputError("the table is empty: there is nothing to add; look at what it was made from.")
+        self._refuse_closed()
         with self._changing:
             own = self._store.description
             if own is None:
                 own = Description(self._metric, table.dim, table.model).with_calibration(self._given)
             else:
-                self._check(table.features, table.model)
+                check_same_model(own, self._store.path, table.features, table.model)
             given = None if ids is None else np.asarray(ids)
             rows = np.arange(len(table)) if given is None else given
             entries = entries_of(table, rows, times=times, tracks=tracks, labels=labels)
@@ -126,7 +125,7 @@ class Gallery:
             if self._store.description is None:
                 self._store.create(described)
             elif given is not None:
-                self._refuse_taken(entries.ids)
+                refuse_taken(self._store.engine, self._store.path, entries.ids)
             if described.labels != own.labels and self._store.description != described:
                 self._store.describe(described)
                 new = {name: kind for name, kind in described.labels.items() if name not in own.labels}
@@ -197,8 +196,8 @@ class Gallery:
         only = Only(cameras, not_cameras, identities, tracks, since, before, labels)
         conditions = only.conditions(own.labels)
         question = Question(
-            like=self._features(features, model),
-            unlike=None if unlike is None else self._features(unlike, model),
+            like=comparable(own, self._store.path, features, model),
+            unlike=None if unlike is None else comparable(own, self._store.path, unlike, model),
             top_k=top_k,
             combine=combine,
             unlike_weight=unlike_weight,
@@ -232,30 +231,11 @@ class Gallery:
                 removed.
         """
         self._described()
-        if sum(argument is not None for argument in (ids, identity, before)) != 1:
-            raise InputError("remove takes exactly one of ids, identity and before: say what is to go.")
         with self._changing:
-            line: dict[str, Any] = {"when": now(), "what": "remove"}
-            if ids is not None:
-                chosen = np.unique(np.asarray(ids))
-                if chosen.ndim != 1 or (chosen.size and chosen.dtype.kind not in "iu"):
-                    raise InputError(f"ids are whole numbers, got {chosen.dtype}.")
-                there = {point.id for point in self._store.engine.retrieve(chosen.tolist())}
-                if missing := [number for number in chosen.tolist() if number not in there]:
-                    raise InputError(f"{self._store.path} has no entry {missing[0]}; nothing was removed.")
-                line |= {"by": "ids"}
-            else:
-                condition: Condition
-                if identity is not None:
-                    condition = Only(identities=identity).conditions({})[0]
-                    line |= {"by": "identity", "value": int(identity)}
-                else:
-                    condition = Between("time", below=seconds(before))  # type: ignore[arg-type]
-                    line |= {"by": "before", "value": condition.below}
-                found = [point.id for page in self._store.engine.pages([condition]) for point in page]
-                chosen = np.array(found, dtype=np.int64)
-            if chosen.size:
-                self._store.remove(chosen.astype(np.int64), line | {"entries": len(chosen)})
+            chosen, note = to_remove(self._store.engine, self._store.path, ids, identity, before)
+            if len(chosen):
+                line = {"when": now(), "what": "remove", **note, "entries": len(chosen)}
+                self._store.remove(chosen, line)
             return len(chosen)
 
     def compact(self) -> None:
@@ -304,6 +284,7 @@ class Gallery:
         Raises:
             InputError: as in `search`.
         """
+        self._refuse_closed()
         own = self._store.description
         if own is None:
             return 0
@@ -329,13 +310,16 @@ class Gallery:
         return self._store.audit()
 
     def close(self) -> None:
-        """Flush and let go; a second call does nothing."""
-        self._store.close()
+        """Flush and let go; a second call does nothing, any other is refused from now on."""
+        if not self._closed:
+            self._closed = True
+            self._store.close()
 
     def __len__(self) -> int:
         return self.count()
 
     def __contains__(self, number: int) -> bool:
+        self._refuse_closed()
         return self._store.description is not None and bool(self._store.engine.retrieve([number]))
 
     def __enter__(self) -> Gallery:
@@ -346,42 +330,12 @@ class Gallery:
     ) -> None:
         self.close()
 
+    def _refuse_closed(self) -> None:
+        if self._closed:
+            raise InputError(f"the gallery at {self._store.path} was closed: open it again.")
+
     def _described(self) -> Description:
+        self._refuse_closed()
         if self._store.description is None:
             raise InputError(f"there is no gallery at {self._store.path}: add to it first, or mend the path.")
         return self._store.description
-
-    def _check(self, features: npt.NDArray[Any], model: str) -> None:
-        own = self._described()
-        if features.shape[1] != own.dim:
-            raise InputError(
-                f"these features have {features.shape[1]} numbers, those of {self._store.path} have {own.dim}: "
-                "extract them with the gallery's model."
-            )
-        if model != own.model:
-            raise InputError(
-                f"these features come from the model {model or 'unknown'!r}, {self._store.path} holds those of "
-                f"{own.model or 'unknown'!r}, and the two can't be compared: extract them with the gallery's model, "
-                "or make another gallery."
-            )
-
-    def _features(self, given: Given, model: str) -> Float32:
-        """(n, d) of what is searched by."""
-        own = self._described()
-        if not isinstance(given, FeatureTable):
-            array = np.asarray(given)
-            array = array[None] if array.ndim == 1 else array
-            rows = np.zeros(len(array) if array.ndim else 0, dtype=np.int64)
-            given = FeatureTable(
-                array, rows, rows, ("",) * len(rows), model or own.model
-            )  # refuses NaN and odd shapes
-        if not len(given):
-            raise InputError("there are no features to search by.")
-        self._check(given.features, given.model)
-        return given.features
-
-    def _refuse_taken(self, ids: Int64) -> None:
-        for start in range(0, len(ids), PAGE):
-            taken = self._store.engine.retrieve(ids[start : start + PAGE].tolist())
-            if taken:
-                raise InputError(f"{self._store.path} already has an entry {taken[0].id}; nothing was added.")
