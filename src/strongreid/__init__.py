@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from strongreid.evaluation import EvalResult, evaluate
     from strongreid.extraction import Extractor
     from strongreid.features import FeatureTable
+    from strongreid.gallery import Gallery
     from strongreid.model.network import Output, ReIDModel
     from strongreid.model.weights import load_model, save_model
     from strongreid.synthetic.dataset import WorldSettings, synthesize
@@ -29,6 +30,7 @@ __all__ = [
     "EvalResult",
     "Extractor",
     "FeatureTable",
+    "Gallery",
     "ImageRecord",
     "InputError",
     "Output",
@@ -49,6 +51,7 @@ _HOMES = {
     "EvalResult": "evaluation",
     "Extractor": "extraction",
     "FeatureTable": "features",
+    "Gallery": "gallery",
     "ImageRecord": "data.records",
     "InputError": "errors",
     "Output": "model.network",

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from strongreid.cli.data import extract, inspect, synthesize
 from strongreid.cli.evaluation import calibrate, compare, cross_domain, evaluate, join
+from strongreid.cli.gallery import gallery, verify
 from strongreid.cli.scene import scene
 from strongreid.cli.training import train
 from strongreid.errors import InputError
@@ -25,6 +26,8 @@ verbs:
   join         results of several seeds or splits: mean and spread
   calibrate    what a distance means: thresholds and probabilities, stored with the model
   extract      features of pictures as one Parquet table
+  gallery      enrol, search, remove: add | search | remove | info | rebuild | compact | move
+  verify       do two pictures show the same person?
   synthesize   generate a pedestrian data set from a seed, or check one
   scene        generate films of walking people in the layout of MOT Challenge
   inspect      counts and a contact sheet of a data set
@@ -36,7 +39,7 @@ strongreid VERB --help tells the rest; strongreid --version the version.
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; returns the exit code.
 
-    0 done, 1 differences found by --verify, 2 bad input or a loss that is not finite, 130 interrupted.
+    0 done, 1 differences found by --verify or by verify, 2 bad input or a loss that is not finite, 130 interrupted.
     """
     arguments = [_underscored(argument) for argument in (sys.argv[1:] if argv is None else argv)]
     if not arguments or arguments[0] in ("-h", "--help", "help"):
@@ -59,9 +62,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"strongreid {arguments[0]}: {error}", file=sys.stderr)
         return 2
     except ModuleNotFoundError as error:
-        if error.name not in ("torch", "torchvision", "timm", "matplotlib"):
+        extra = EXTRAS.get(error.name or "")
+        if extra is None:
             raise
-        print(f"strongreid {arguments[0]} needs {error.name}: pip install 'strongreid[train]'", file=sys.stderr)
+        print(f"strongreid {arguments[0]} needs {error.name}: pip install 'strongreid[{extra}]'", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"strongreid {arguments[0]}: interrupted", file=sys.stderr)
@@ -76,10 +80,23 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
     "compare": compare,
     "join": join,
     "extract": extract,
+    "gallery": gallery,
+    "verify": verify,
     "synthesize": synthesize,
     "scene": scene,
     "inspect": inspect,
 }
+
+
+EXTRAS = {
+    "torch": "train",
+    "torchvision": "train",
+    "timm": "train",
+    "matplotlib": "train",
+    "qdrant_edge": "gallery",
+    "qdrant_client": "server",
+}
+"""Which extra brings a module."""
 
 
 def _underscored(argument: str) -> str:

@@ -143,7 +143,7 @@ class Calibration:
 
     def check_fits(self, pairs: PairDistances) -> None:
         """Refuse distances of another metric or model with an InputError."""
-        self._check(pairs.metric, pairs.model)
+        self.check_belongs(pairs.metric, pairs.model)
 
     def save(self, folder: str | Path) -> Path:
         """Write `calibration.json` into the model's folder, atomically; an older one is replaced.
@@ -155,10 +155,33 @@ class Calibration:
         """
         folder = Path(folder)
         self._check_folder(folder)
-        thresholds = [{"fpr": fpr, "threshold": threshold} for fpr, threshold in self.thresholds]
-        value = {"format": FORMAT, "version": VERSION} | asdict(self) | {"thresholds": thresholds}
-        write_json(folder / FILE, value)
+        write_json(folder / FILE, self.to_dict())
         return folder / FILE
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values, with format and version."""
+        thresholds = [{"fpr": fpr, "threshold": threshold} for fpr, threshold in self.thresholds]
+        return {"format": FORMAT, "version": VERSION} | asdict(self) | {"thresholds": thresholds}
+
+    @classmethod
+    def from_dict(cls, value: Any) -> Calibration:
+        """Read what `to_dict` gave.
+
+        Raises:
+            InputError: it is something else, of another version, or damaged.
+        """
+        if not isinstance(value, dict) or value.get("format") != FORMAT:
+            raise InputError(f"this is no calibration: it lacks the format {FORMAT!r}; calibrate again.")
+        if value.get("version") != VERSION:
+            raise InputError(
+                f"this is a calibration of version {value.get('version')}, this program reads {VERSION}; update "
+                "strongreid, or calibrate again."
+            )
+        try:
+            return cls(**_fields(value))
+        except (KeyError, TypeError, ValueError) as error:
+            what = f"it lacks {error}" if isinstance(error, KeyError) else error
+            raise InputError(f"damaged ({what}); calibrate again.") from error
 
     @classmethod
     def load(cls, folder: str | Path, *, model: str | None = None, metric: Metric | None = None) -> Calibration:
@@ -181,23 +204,16 @@ class Calibration:
             ) from error
         except (OSError, ValueError) as error:
             raise InputError(f"{path} is damaged or no JSON ({error}); calibrate again.") from error
-        if not isinstance(value, dict) or value.get("format") != FORMAT:
-            raise InputError(f"{path} is no calibration: it lacks the format {FORMAT!r}; calibrate again.")
-        if value.get("version") != VERSION:
-            raise InputError(
-                f"{path} is a calibration of version {value.get('version')}, this program reads {VERSION}; update "
-                "strongreid, or calibrate again."
-            )
         try:
-            calibration = cls(**_fields(value))
-        except (KeyError, TypeError, ValueError) as error:
-            what = f"it lacks {error}" if isinstance(error, KeyError) else error
-            raise InputError(f"{path} is damaged ({what}); calibrate again.") from error
+            calibration = cls.from_dict(value)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from error
         calibration._check_folder(Path(folder))
-        calibration._check(metric, model)
+        calibration.check_belongs(metric, model)
         return calibration
 
-    def _check(self, metric: Metric | None, model: str | None) -> None:
+    def check_belongs(self, metric: Metric | None, model: str | None) -> None:
+        """Refuse another metric, or features of another model, with an InputError; None and "" pass."""
         if metric is not None and metric != self.metric:
             raise InputError(
                 f"this calibration is of {self.metric} distances and says nothing about {metric} ones; compare by "

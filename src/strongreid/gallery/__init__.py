@@ -1,0 +1,7 @@
+"""Galleries: enrol features, search them, say "unknown", forget. `docs/gallery.md` is the guide."""
+
+from strongreid.gallery.gallery import Gallery
+from strongreid.gallery.info import GalleryInfo
+from strongreid.gallery.result import UNKNOWN, Match, SearchResult
+
+__all__ = ["UNKNOWN", "Gallery", "GalleryInfo", "Match", "SearchResult"]
