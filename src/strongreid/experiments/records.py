@@ -101,6 +101,8 @@ class Cell:
     """Folder of the training run: `config.json`, `log.jsonl`, the model in `last/`."""
     minutes: float
     """Of the training, evaluations during it not counted."""
+    collapsed: bool = False
+    """Whether the run's log says that the training collapsed at some time."""
 
     def value(self, measure: MeasureName) -> float:
         """One of `MEASURES`."""
@@ -322,11 +324,7 @@ def load_experiment(folder: str | Path) -> Experiment:
         cells: dict[str, list[Cell]] = {}
         for one in plan["cells"]:
             if saved := notes[one["run"]].get("results", {}).get(one["result"]):
-                run = runs / one["run"]
-                values = {name: float(saved[name]) for name in MEASURES}
-                minutes = float(notes[one["run"]]["minutes"])
-                path = run / "results" / f"{one['result']}.json"
-                cell = Cell(one["row"], one["seed"], one["test_set"], **values, path=path, run=run, minutes=minutes)
+                cell = _cell(one, saved, runs / one["run"], notes[one["run"]])
                 cells.setdefault(cell.row, []).append(cell)
         rows = [
             RowPlan(**row | {"test_sets": tuple(row["test_sets"]), "overrides": _tuples(row["overrides"])})
@@ -347,9 +345,22 @@ def load_experiment(folder: str | Path) -> Experiment:
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(
-            f"{folder / 'experiment.json'} is damaged ({type(error).__name__}: {error}); run the command that made it "
-            "again, its runs are kept."
+            f"{folder / 'experiment.json'} is damaged ({type(error).__name__}: {error}); run its command again, the "
+            "runs are kept."
         ) from error
+
+
+def _cell(planned: dict[str, Any], saved: dict[str, Any], run: Path, note: dict[str, Any]) -> Cell:
+    return Cell(
+        row=planned["row"],
+        seed=planned["seed"],
+        test_set=planned["test_set"],
+        **{name: float(saved[name]) for name in MEASURES},
+        path=run / "results" / f"{planned['result']}.json",
+        run=run,
+        minutes=float(note["minutes"]),
+        collapsed=bool(note["collapsed"]),
+    )
 
 
 def read_plan(folder: Path) -> dict[str, Any]:
