@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from strongreid.cli.data import extract, inspect, synthesize
 from strongreid.cli.evaluation import calibrate, compare, cross_domain, evaluate, join
+from strongreid.cli.experiments import experiment
 from strongreid.cli.scene import scene
 from strongreid.cli.training import train
 from strongreid.errors import InputError
@@ -24,6 +25,7 @@ verbs:
   compare      two results, query by query: differences, intervals, p-values
   join         results of several seeds or splits: mean and spread
   calibrate    what a distance means: thresholds and probabilities, stored with the model
+  experiment   the paper's experiments, several seeds, with intervals
   extract      features of pictures as one Parquet table
   synthesize   generate a pedestrian data set from a seed, or check one
   scene        generate films of walking people in the layout of MOT Challenge
@@ -75,6 +77,7 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
     "calibrate": calibrate,
     "compare": compare,
     "join": join,
+    "experiment": experiment,
     "extract": extract,
     "synthesize": synthesize,
     "scene": scene,

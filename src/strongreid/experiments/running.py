@@ -153,7 +153,8 @@ def _ask(process: subprocess.Popen[str], job: Job) -> str | None:
     except OSError:
         pass
     if not answer:
-        return f"its process ended with code {process.wait()}: killed, or out of memory (see {job.folder / 'output.txt'})"
+        output = job.folder / "output.txt"
+        return f"its process ended with code {process.wait()}: killed, or out of memory (see {output})"
     error: str | None = json.loads(answer)["error"]
     return error
 
