@@ -126,6 +126,56 @@ def _report(arguments: list[str]) -> int:
     return 0
 
 
+def tune(arguments: list[str]) -> int:
+    """Search over settings, on people held out of the training set."""
+    parser = recipe_parser(
+        "strongreid tune",
+        "Search over switches and ranges with Optuna, on training people held out; the test set is not looked at.",
+    )
+    parser.add_argument("--trials", type=int, default=30, help="settings to try, beside the recipe itself")
+    parser.add_argument(
+        "--space",
+        nargs="+",
+        default=[],
+        help="SETTING=A,B,C or SETTING=LOW..HIGH[:log]; default: the tricks and rates",
+    )
+    parser.add_argument("--seeds", type=int, default=1, help="training runs of each trial; their mean counts")
+    parser.add_argument("--validation", type=float, default=0.25, help="share of the training people to hold out")
+    parser.add_argument("--measure", default="mAP", choices=["mAP", "rank1", "rank5", "rank10", "mINP"])
+    parsed, config = parse_recipe(parser, arguments, "runs/tune")
+
+    from strongreid.experiments.holdout import hold_out
+    from strongreid.experiments.report import write_report
+    from strongreid.experiments.running import check_workers, default_workers
+    from strongreid.experiments.sets import read_set
+    from strongreid.experiments.settings import changed
+    from strongreid.experiments.space import DEFAULT, parse_space
+    from strongreid.experiments.tune import VALIDATION, Search, best_row, require_optuna, search
+
+    require_optuna()
+    workers = default_workers(config.run.device) if parsed.jobs is None else parsed.jobs
+    check_workers(workers)
+    space = parse_space(parsed.space or DEFAULT, config)
+    sets, _ = read_sets(parsed, config)
+    if len(sets) > 1:
+        raise InputError(f"a search is on one data set, got {', '.join(sets)}; search on each in turn.")
+    folder, whole = Path(parsed.output), next(iter(sets.values()))
+    config = changed(config, {"data.root": whole.about.root, "data.kind": whole.about.kind})
+    divided = hold_out(whole, folder / VALIDATION, parsed.validation, config.run.seed)
+    data = read_set(VALIDATION, "market1501", divided)
+    runs = Path(parsed.runs) if parsed.runs else None
+    command = f"strongreid tune {shlex.join(arguments)}"
+    task = Search(config, space, data, parsed.trials, folder, runs, parsed.seeds, parsed.measure, command)
+    found, failed = search(task, workers, say, progress=not parsed.quiet)
+    write_report([found], folder)
+    best = found.row(best_row(found, parsed.measure))
+    print(f"{len(found.rows)} settings tried, the recipe among them; best {parsed.measure} on the people held out:")
+    print(f"{100 * (best.mean(parsed.measure, VALIDATION) or 0):.2f}  {best.label}")
+    print(f"{100 * (found.rows[0].mean(parsed.measure, VALIDATION) or 0):.2f}  {found.rows[0].label}")
+    print(f"written: {folder / 'best.yaml'}; all trials are in {folder / 'table.txt'}")
+    return report_failures(failed, {})
+
+
 def recipe_parser(prog: str, description: str) -> ArgumentParser:
     """A parser for what an experiment and a search share: a recipe, data sets, where to work."""
     parser = Parser(prog=prog, allow_abbrev=False, description=description)
@@ -198,5 +248,5 @@ def say(line: str) -> None:
 def report_failures(failed: dict[str, str], cells: dict[str, tuple[str, ...]]) -> int:
     """Name the runs that failed; the exit code."""
     for fingerprint, reason in failed.items():
-        print(f"failed: {'; '.join(cells[fingerprint])}: {reason}", file=sys.stderr)
+        print(f"failed: {'; '.join(cells.get(fingerprint, ())) or fingerprint}: {reason}", file=sys.stderr)
     return 2 if failed else 0

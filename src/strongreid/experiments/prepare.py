@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 from collections.abc import Mapping, Sequence
@@ -94,8 +95,9 @@ def prepare_rows(
     folder: Path,
     runs: Path | None = None,
     command: str = "",
+    more: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Prepared:
-    """As `prepare_experiment`, with rows and columns of one's own.
+    """As `prepare_experiment`, with rows and columns of one's own; `more` is kept with the settings.
 
     Raises:
         InputError: as there.
@@ -110,7 +112,7 @@ def prepare_rows(
         versions=versions(),
         hardware=hardware(),
         data={key: one.about for key, one in data.items()},
-        settings=config.to_dict(),
+        settings=_plain(config.to_dict() | dict(more or {})),
         columns=tuple(columns),
         seeds=numbers,
         rows=tuple(Row(row, ()) for row in rows),
@@ -186,14 +188,16 @@ def check_folder(experiment: Experiment) -> None:
 
 
 def differing(old: Mapping[str, Mapping[str, Any]], new: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Settings that differ, as "optim.lr: 0.1, now 0.2"; those of the place of work and the seed may."""
+    """Settings that differ, as "optim.lr: 0.1, now 0.2"; those of the place of work and the seed may.
+
+    Both as JSON keeps them.
+    """
     found = []
     for room, values in new.items():
         places = set() if room == "eval" else PLACES.get(room, set())
         for key, value in values.items():
             before = old.get(room, {}).get(key)
-            plain = list(value) if isinstance(value, tuple) else value
-            if key not in places and (room, key) != ("run", "seed") and before != plain:
+            if key not in places and (room, key) != ("run", "seed") and before != value:
                 found.append(f"{room}.{key}: {before}, now {value}")
     return found
 
@@ -228,3 +232,9 @@ def hardware() -> str:
 def cores() -> int:
     """That this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _plain(settings: dict[str, Any]) -> dict[str, Any]:
+    """As JSON keeps them: tuples become lists."""
+    plain: dict[str, Any] = json.loads(json.dumps(settings))
+    return plain

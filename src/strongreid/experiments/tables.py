@@ -115,11 +115,11 @@ def _table(experiment: Experiment, column: Column, level: float) -> Table:
             found = papers[row.name]
             cells += [f"{getattr(found, measure):.1f}" if found else "-"] if of_paper else []
         rows.append(tuple(cells))
-    where = (
-        f"trained and tested on {column.train}"
-        if column.train == column.test
-        else f"trained on {column.train}, tested on {column.test}"
-    )
+    where = f"trained on {column.train}, tested on {column.test}"
+    if column.train == column.test:
+        where = f"trained and tested on {column.train}"
+    if experiment.name == "tune":
+        where = "on training people held out"
     notes = _notes(experiment, column, compared, of_paper, level)
     return Table(f"{TITLES.get(experiment.name, experiment.name)}: {where}", tuple(head), tuple(rows), tuple(notes))
 
