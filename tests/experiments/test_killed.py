@@ -43,7 +43,7 @@ def test_killed_at_random_moments_it_ends_with_the_same_table(call, recipe, sets
     began = time.perf_counter()
     whole = call("image-size", tmp_path / "whole", *SIZES)
     seconds = time.perf_counter() - began
-    draw = random.Random(time.time_ns())  # noqa: S311
+    draw = random.Random(time.time_ns())
     broken = tmp_path / "broken"
     words = ["experiment", "image-size", "--config", str(recipe), "--output", str(broken), "--quiet", *SIZES]
     words += ["--sets", f"a={sets['a']}"]

@@ -2,17 +2,25 @@
 
 import json
 import re
+import subprocess
+import sys
 import time
 
 import pytest
 import yaml
 
 from strongreid.cli import main
+from strongreid.config import tiny
 from strongreid.evaluation import EvalResult
-from strongreid.experiments.records import load_experiment
-from strongreid.experiments.running import visible_gpus
-from strongreid.experiments.settings import config_of
+from strongreid.experiments import running
+from strongreid.experiments.estimate import measure
+from strongreid.experiments.jobs import Job
+from strongreid.experiments.records import load_experiment, read_cell
+from strongreid.experiments.running import _spread, run_jobs, visible_gpus
+from strongreid.experiments.sets import read_set
+from strongreid.experiments.settings import changed, config_of
 from strongreid.extraction import Extractor, evaluate_model
+from strongreid.training import loop
 
 
 def runs_of(experiment):
@@ -110,17 +118,54 @@ def test_cross_domain_tests_on_other_sets_only(left_out, ladder, call, sets, tmp
     assert found.row("bnneck").mean("mAP", "a -> b") == ladder.row("bnneck").of("a -> b")[0].mAP
 
 
-def test_two_processes_give_what_one_gives(ladder, call, tmp_path):
-    found = call("batch-size", tmp_path / "two", "--batches", "2x2", "3x2", "--seeds", 1, "--jobs", 2)
-    alone = call("batch-size", tmp_path / "one", "--batches", "2x2", "3x2", "--seeds", 1)
+@pytest.mark.slow
+def test_a_process_of_its_own_gives_what_this_one_gives(call, recipe, sets, tmp_path, monkeypatch):
+    """One process, since importing torch takes most of the time; `--jobs 2` starts two of them."""
+    monkeypatch.setattr(running, "run_jobs", lambda jobs, _workers, say, **_: _spread(jobs, 1, say))
+    found = call("batch-size", tmp_path / "there", "--batches", "2x2", "3x2", "--seeds", 1)
+    monkeypatch.undo()
+    monkeypatch.setattr(loop, "write_report", lambda *_: "")
+    here = call("batch-size", tmp_path / "here", "--batches", "2x2", "3x2", "--seeds", 1)
     for row in ("2x2", "3x2"):
-        assert found.row(row).of("a")[0].result().json() == alone.row(row).of("a")[0].result().json()
+        assert found.row(row).of("a")[0].result().json() == here.row(row).of("a")[0].result().json()
     assert (found.row("2x2").cells[0].run / "output.txt").read_text().startswith("running on cpu, 1 threads")
 
 
-def test_a_run_that_fails_is_named_and_the_others_go_on(call, tmp_path, capsys, monkeypatch):
-    from strongreid.training import loop
+WORKER = """
+import json, os, sys, time
+for line in sys.stdin:
+    job = json.loads(line)
+    seed = job["config"]["run"]["seed"]
+    if seed == 3:
+        os._exit(9)
+    time.sleep(0.1)
+    place = os.environ["CUDA_VISIBLE_DEVICES"], os.environ["OMP_NUM_THREADS"], job["config"]["run"]["threads"]
+    print(json.dumps({"run": job["fingerprint"], "error": f"{os.getpid()} {place}" if seed else None}), flush=True)
+"""
 
+
+def test_runs_are_spread_and_one_that_dies_is_replaced(tmp_path, monkeypatch):
+    """Workers that train nothing: each answers with who it is, and dies of one job."""
+    start = subprocess.Popen
+    monkeypatch.setattr(running.subprocess, "Popen", lambda _, **more: start([sys.executable, "-c", WORKER], **more))
+    monkeypatch.setattr(running, "visible_gpus", lambda: ["4", "7"])
+    monkeypatch.setattr(running, "cores", lambda: 8)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    jobs = [
+        Job(f"run{seed}", tmp_path, changed(tiny(), {"run.seed": seed}), (), (f"cell {seed}",)) for seed in range(9)
+    ]
+    said = []
+    failed = run_jobs(jobs, 2, said.append)
+    assert sorted(failed) == [f"run{seed}" for seed in range(1, 9)], "seed 0 went well"
+    assert "ended with code 9: killed, or out of memory" in failed["run3"]
+    assert read_cell(tmp_path / "run3")["failed"] == failed["run3"]
+    answers = {text for name, text in failed.items() if name != "run3"}
+    assert {text.split(" ", 1)[1] for text in answers} == {"('4', '4', 4)", "('7', '4', 4)"}
+    assert len({text.split()[0] for text in answers}) >= 2
+    assert sum(line.startswith("[") for line in said) == 9
+
+
+def test_a_run_that_fails_is_named_and_the_others_go_on(call, tmp_path, capsys, monkeypatch):
     train_epoch = loop.train_epoch
 
     def fail(run, *rest):
@@ -160,9 +205,6 @@ def test_the_plan_of_what_was_run_before_comes_from_its_log(ladder, recipe, sets
 
 def test_the_estimate_is_near_what_it_takes(recipe, sets, tmp_path, capsys, call):
     """Steps of 3 x 2 pictures take milliseconds, so only the order of magnitude can be held."""
-    from strongreid.experiments.estimate import measure
-    from strongreid.experiments.sets import read_set
-
     found = call("seeds", tmp_path / "out", "--seeds", 1, "--optim.epochs", 8)
     cell = found.rows[0].cells[0]
     epochs = [event for event in cell.log() if event["event"] == "epoch"]

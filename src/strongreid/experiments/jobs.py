@@ -185,9 +185,12 @@ def _events(folder: Path) -> list[dict[str, Any]]:
 
 def _discard(folder: Path) -> None:
     """What a trained run needs no more: hundreds of megabytes, and `best`, which was chosen on the test set."""
-    (folder / "state.pt").unlink(missing_ok=True)
-    for name in ("best", "store"):
-        shutil.rmtree(folder / name, ignore_errors=True)
+    torn = [*folder.glob(".*.partial"), *folder.glob(".*.old")]  # of writes that were killed
+    for path in (folder / "state.pt", folder / "best", folder / "store", *torn):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _evaluate(job: Job, test: Test) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -93,7 +94,9 @@ def _spread(jobs: Sequence[Job], workers: int, say: Say) -> dict[str, str]:
                 number, job = todo.get_nowait()
             except queue.Empty:
                 break
-            if place not in processes or processes[place].poll() is not None:
+            if place in processes and processes[place].poll() is not None:
+                _end(processes.pop(place))
+            if place not in processes:
                 processes[place] = _start(place, workers, gpus)
             say(f"[{number}/{len(jobs)}] {_words(job)}")
             error = _ask(processes[place], _with_threads(job, workers))
@@ -161,7 +164,8 @@ def _ask(process: subprocess.Popen[str], job: Job) -> str | None:
 
 def _end(process: subprocess.Popen[str]) -> None:
     """End a process that we started: an idle one by itself, one that works at once."""
-    _pipe(process.stdin).close()
+    with contextlib.suppress(OSError):  # of one that is gone already
+        _pipe(process.stdin).close()
     try:
         process.wait(5)
     except subprocess.TimeoutExpired:
