@@ -147,6 +147,28 @@ def _empty(job: Job) -> dict[str, Any]:
     }
 
 
+def build_stores(jobs: Sequence[Job], *, progress: bool = True) -> None:
+    """Decode the pictures of runs that share a store, before several processes open it; a whole one is kept.
+
+    Raises:
+        InputError: a picture can't be read, or the disk refuses.
+    """
+    from strongreid.data.images import DecodedStore
+    from strongreid.data.readers import read_dataset
+
+    for config in {job.config.data.store: job.config.data for job in jobs if job.config.data.store}.values():
+        dataset = read_dataset(config.kind, config.root)
+        for name in ("train", "query", "gallery"):
+            DecodedStore.build(
+                getattr(dataset, name),
+                config.height,
+                config.width,
+                Path(config.store, name),
+                skip_unreadable=config.skip_unreadable,
+                progress=progress,
+            )
+
+
 def _train(job: Job, progress: bool) -> dict[str, Any]:
     from strongreid.training.loop import train
 

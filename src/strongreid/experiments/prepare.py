@@ -141,7 +141,7 @@ def _cells(
             about = data[name].about
             with in_cell(f"row {row.label!r}, trained on {name!r}"):
                 here = {"data.root": about.root, "data.kind": about.kind, "run.seed": seed}
-                own = changed(config, row.overrides | here)
+                own = with_store(changed(config, row.overrides | here), data[name])
                 if seed == seeds[0]:
                     check_training(own, data[name])
             tests = {
@@ -160,6 +160,15 @@ def _cells(
             jobs.append(Job(fingerprint, runs, own, tuple(tests.values()), words, about.counts["identities"]))
             cells += [(row.name, seed, column, fingerprint, test.name) for column, test in tests.items()]
     return unique(jobs), cells
+
+
+def with_store(config: Config, trained: ReadSet) -> Config:
+    """With a folder of its own in `data.store`, where one is named, for every data set and size of pictures."""
+    if not config.data.store:
+        return config
+    about = trained.about
+    name = f"{about.train_fingerprint}-{about.test_fingerprint}-{config.data.height}x{config.data.width}"
+    return changed(config, {"data.store": str(Path(config.data.store, name))})
 
 
 def check_folder(experiment: Experiment) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import IO
 
 from strongreid.errors import InputError
-from strongreid.experiments.jobs import Job, attempt, record_failure, standing
+from strongreid.experiments.jobs import Job, attempt, build_stores, record_failure, standing
 from strongreid.experiments.prepare import cores
 from strongreid.experiments.settings import changed
 
@@ -53,6 +53,7 @@ def run_jobs(jobs: Sequence[Job], workers: int, say: Say, *, progress: bool = Tr
     total = len(left)
     if workers == 1 or total <= 1:
         return _one_by_one(left, say, progress)
+    build_stores(left, progress=progress)
     return _spread(left, min(workers, total), say)
 
 
