@@ -15,10 +15,11 @@ from strongreid.evaluation import EvalResult
 from strongreid.experiments import running
 from strongreid.experiments.estimate import measure
 from strongreid.experiments.jobs import Job, build_stores
-from strongreid.experiments.records import load_experiment, read_cell
+from strongreid.experiments.records import load_experiment
 from strongreid.experiments.running import _spread, run_jobs, visible_gpus
 from strongreid.experiments.sets import read_set
 from strongreid.experiments.settings import changed, config_of
+from strongreid.experiments.stored import read_cell
 from strongreid.extraction import Extractor, evaluate_model
 from strongreid.training import loop
 

@@ -12,8 +12,9 @@ from typing import Any, Literal
 
 from strongreid.config import Config
 from strongreid.errors import InputError
-from strongreid.experiments.records import MEASURES, DataSet, read_cell
+from strongreid.experiments.records import MEASURES, DataSet
 from strongreid.experiments.settings import changed, config_of
+from strongreid.experiments.stored import read_cell
 from strongreid.files import write_json
 
 FORMAT = "strongreid.cell"

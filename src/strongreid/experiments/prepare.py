@@ -17,9 +17,10 @@ from strongreid.errors import InputError
 from strongreid.experiments.checks import check_testing, check_training, in_cell
 from strongreid.experiments.jobs import ANSWERS, Job, Test, unique
 from strongreid.experiments.plan import Choices, columns_of, rows_of
-from strongreid.experiments.records import Column, Experiment, Row, RowPlan, read_plan, save_experiment
+from strongreid.experiments.records import Column, Experiment, Row, RowPlan, save_experiment
 from strongreid.experiments.sets import ReadSet
 from strongreid.experiments.settings import PLACES, changed, training_fingerprint
+from strongreid.experiments.stored import read_plan
 
 MOST_SEEDS = 1000
 

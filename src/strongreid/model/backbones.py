@@ -52,7 +52,7 @@ def create_backbone(
     if not pretrained:
         _start_at_random(backbone)
     if last_stride == 1 and legacy:
-        _undo_stride(backbone.layer4)
+        _undo_stride(backbone.get_submodule("layer4"))
     elif last_stride == 1:
         _undo_dilation(backbone)
     if not stem_relu:
