@@ -53,8 +53,6 @@ class Job:
     tests: tuple[Test, ...]
     cells: tuple[str, ...] = ()
     """What it is for, in words."""
-    identities: int = 0
-    """In training."""
 
     @property
     def folder(self) -> Path:
@@ -275,11 +273,6 @@ def unique(jobs: Sequence[Job]) -> list[Job]:
             continue
         tests = {test.name: test for test in (*known.tests, *job.tests)}
         joined[job.fingerprint] = Job(
-            known.fingerprint,
-            known.runs,
-            known.config,
-            tuple(tests.values()),
-            (*known.cells, *job.cells),
-            job.identities,
+            known.fingerprint, known.runs, known.config, tuple(tests.values()), (*known.cells, *job.cells)
         )
     return list(joined.values())

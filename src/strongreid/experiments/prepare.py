@@ -158,7 +158,7 @@ def _cells(
             }
             fingerprint = training_fingerprint(own, about.train_fingerprint)
             words = (f"{row.label}, {name}, seed {seed}",)
-            jobs.append(Job(fingerprint, runs, own, tuple(tests.values()), words, about.counts["identities"]))
+            jobs.append(Job(fingerprint, runs, own, tuple(tests.values()), words))
             cells += [(row.name, seed, column, fingerprint, test.name) for column, test in tests.items()]
     return unique(jobs), cells
 

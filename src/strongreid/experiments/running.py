@@ -18,6 +18,8 @@ from strongreid.experiments.prepare import cores
 from strongreid.experiments.settings import changed
 
 Say = Callable[[str], None]
+ANY_GPU = ("auto", "cuda")
+"""Settings of `run.device` that leave open which GPU it is."""
 
 
 def visible_gpus() -> list[str]:
@@ -33,7 +35,7 @@ def visible_gpus() -> list[str]:
 
 def default_workers(device: str) -> int:
     """One a GPU where runs are to work on any of several, else one."""
-    return max(1, len(visible_gpus())) if device in ("auto", "cuda") else 1
+    return max(1, len(visible_gpus())) if device in ANY_GPU else 1
 
 
 def run_jobs(jobs: Sequence[Job], workers: int, say: Say, *, progress: bool = True) -> dict[str, str]:
@@ -87,7 +89,7 @@ def _spread(jobs: Sequence[Job], workers: int, say: Say) -> dict[str, str]:
     failed: dict[str, str] = {}
     stop = threading.Event()
     processes: dict[int, subprocess.Popen[str]] = {}
-    gpus = visible_gpus()
+    gpus = visible_gpus() if all(job.config.run.device in ANY_GPU for job in jobs) else []
 
     def look_after(place: int) -> None:
         while not stop.is_set():
@@ -144,7 +146,7 @@ def _with_threads(job: Job, workers: int) -> Job:
     if job.config.run.threads:
         return job
     config = changed(job.config, {"run.threads": max(1, cores() // workers)})
-    return Job(job.fingerprint, job.runs, config, job.tests, job.cells, job.identities)
+    return Job(job.fingerprint, job.runs, config, job.tests, job.cells)
 
 
 def _ask(process: subprocess.Popen[str], job: Job) -> str | None:
