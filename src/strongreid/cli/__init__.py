@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from strongreid.cli.data import extract, inspect, synthesize
 from strongreid.cli.evaluation import calibrate, compare, cross_domain, evaluate, join
+from strongreid.cli.experiments import experiment, tune
 from strongreid.cli.figures import figure
 from strongreid.cli.scene import scene
 from strongreid.cli.training import train
@@ -25,6 +26,8 @@ verbs:
   compare      two results, query by query: differences, intervals, p-values
   join         results of several seeds or splits: mean and spread
   calibrate    what a distance means: thresholds and probabilities, stored with the model
+  experiment   the paper's experiments, several seeds, with intervals
+  tune         a search over settings, on people held out of the training set
   extract      features of pictures as one Parquet table
   synthesize   generate a pedestrian data set from a seed, or check one
   scene        generate films of walking people in the layout of MOT Challenge
@@ -77,6 +80,8 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
     "calibrate": calibrate,
     "compare": compare,
     "join": join,
+    "experiment": experiment,
+    "tune": tune,
     "extract": extract,
     "synthesize": synthesize,
     "scene": scene,

@@ -1,1 +1,1 @@
-"""The paper's experiments: its tables and figures as commands, and the page that reports them."""
+"""The paper's experiments as commands: plans of cells, bookkeeping, tables with honest error bars; figures."""

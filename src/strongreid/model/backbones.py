@@ -63,13 +63,8 @@ def create_backbone(
 
 def _create(name: str, architecture: str, pretrained: Pretrained, options: dict[str, Any]) -> nn.Module:
     """Call timm and turn its failures into messages."""
-    if pretrained and name in OWN:
-        raise InputError(f"backbone {name!r} is our own and has no ImageNet weights: set model.pretrained to false.")
+    check_pretrained(name, pretrained)
     if isinstance(pretrained, str):
-        if not Path(pretrained).is_file():
-            raise InputError(
-                f"weight file {pretrained} does not exist: model.pretrained takes true, false or a file."
-            )
         options["pretrained_cfg_overlay"] = {"file": pretrained}
     elif pretrained and architecture in IMAGENET:
         architecture = f"{architecture}.{IMAGENET[architecture]}"
@@ -90,6 +85,18 @@ def _create(name: str, architecture: str, pretrained: Pretrained, options: dict[
             "file with --model.pretrained FILE, or start at random with --model.pretrained false."
         ) from error
     return backbone
+
+
+def check_pretrained(name: str, pretrained: Pretrained) -> None:
+    """Refuse weights that can't be there, before anything is built or downloaded.
+
+    Raises:
+        InputError: the backbone is one of `OWN` and weights are wanted, or there is no such file.
+    """
+    if pretrained and name in OWN:
+        raise InputError(f"backbone {name!r} is our own and has no ImageNet weights: set model.pretrained to false.")
+    if isinstance(pretrained, str) and not Path(pretrained).is_file():
+        raise InputError(f"weight file {pretrained} does not exist: model.pretrained takes true, false or a file.")
 
 
 def _start_at_random(backbone: nn.Module) -> None:
