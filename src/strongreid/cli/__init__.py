@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"strongreid {arguments[0]}: {error}", file=sys.stderr)
         return 2
     except ModuleNotFoundError as error:
-        if error.name not in ("torch", "torchvision", "timm", "matplotlib"):
+        if error.name not in ("torch", "torchvision", "timm", "matplotlib", "jinja2"):
             raise
         print(f"strongreid {arguments[0]} needs {error.name}: pip install 'strongreid[train]'", file=sys.stderr)
         return 2
