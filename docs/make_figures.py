@@ -63,7 +63,9 @@ def shrink(drawn: Path, folder: Path) -> Path:
 
 def main() -> None:
     """Draw all figures and shrink them."""
-    data, run, folder = (Path(word) for word in [*sys.argv[1:], *("demo/data", "demo/run", "docs/images")[len(sys.argv) - 1 :]])
+    data, run, folder = (
+        Path(word) for word in [*sys.argv[1:], *("demo/data", "demo/run", "docs/images")[len(sys.argv) - 1 :]]
+    )
     with tempfile.TemporaryDirectory() as scratch:
         for kind, arguments in commands(data, run).items():
             drawn = Path(scratch) / f"{kind}.png"
