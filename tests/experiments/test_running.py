@@ -14,11 +14,12 @@ from strongreid.config import tiny
 from strongreid.evaluation import EvalResult
 from strongreid.experiments import running
 from strongreid.experiments.estimate import measure
-from strongreid.experiments.jobs import Job
-from strongreid.experiments.records import load_experiment, read_cell
+from strongreid.experiments.jobs import Job, build_stores
+from strongreid.experiments.records import load_experiment
 from strongreid.experiments.running import _spread, run_jobs, visible_gpus
 from strongreid.experiments.sets import read_set
 from strongreid.experiments.settings import changed, config_of
+from strongreid.experiments.stored import read_cell
 from strongreid.extraction import Extractor, evaluate_model
 from strongreid.training import loop
 
@@ -163,6 +164,19 @@ def test_runs_are_spread_and_one_that_dies_is_replaced(tmp_path, monkeypatch):
     assert {text.split(" ", 1)[1] for text in answers} == {"('4', '4', 4)", "('7', '4', 4)"}
     assert len({text.split()[0] for text in answers}) >= 2
     assert sum(line.startswith("[") for line in said) == 9
+
+
+def test_a_named_store_has_a_folder_for_each_set_and_size(call, sets, tmp_path):
+    store = tmp_path / "store"
+    arguments = ("--sizes", "64x32", "32x32", "--seeds", 1, "--data.store", store)
+    found = call("image-size", tmp_path / "out", *arguments)
+    kept = sorted(store.iterdir())
+    assert [path.name.rsplit("-", 1)[1] for path in kept] == ["32x32", "64x32"]
+    assert {path.name for path in kept[0].iterdir()} == {"train", "query", "gallery"}
+    config = config_of(json.loads((found.row("32x32").cells[0].run / "config.json").read_text()))
+    before = (kept[0] / "train/pictures.npy").stat().st_mtime_ns
+    build_stores([Job("x", tmp_path, config, ())], progress=False)
+    assert (kept[0] / "train/pictures.npy").stat().st_mtime_ns == before
 
 
 def test_a_run_that_fails_is_named_and_the_others_go_on(call, tmp_path, capsys, monkeypatch):

@@ -24,6 +24,8 @@ from strongreid.experiments.settings import changed, config_of
 
 STEPS, SECONDS = 3, 20.0
 """Steps measured of each shape after one that is not, and the time after which no further one is begun."""
+SOME = 100
+"""Pictures decoded to see how long that takes."""
 _SHAPE = {
     "model": ("backbone", "last_stride", "stem_relu", "checkpointing"),
     "batch": ("identities", "images", "accumulate"),
@@ -41,6 +43,8 @@ class Speed:
     """Seconds of a training step."""
     picture: float
     """Seconds of a picture's forward pass in an evaluation."""
+    decoding: float
+    """Seconds of reading and resizing a picture."""
     source: str
     """Where this is from."""
 
@@ -63,7 +67,7 @@ def plan_text(prepared: Prepared, sets: Mapping[str, ReadSet], workers: int) -> 
     lines = [_counts(prepared), "", text_table(["run", "cells", "now", "s a step", "time"], rows), ""]
     lines += [f"{_shape_words(shape)}: {speed.source}" for shape, speed in speeds.items()]
     parallel = f", about {spread} on {workers} processes" if workers > 1 else ""
-    lines.append(f"about {in_words(total)} in all{parallel}; decoding and drawing are not counted")
+    lines.append(f"about {in_words(total)} in all{parallel}; curves and ranked sheets not counted")
     return "\n".join(lines)
 
 
@@ -141,7 +145,17 @@ def measure(config: Config, trained: ReadSet, logged: Mapping[str, float]) -> Sp
     with torch.no_grad():
         forward(run.model, some, run.spec, placement, batch=config.eval.batch)
     each = (time.perf_counter() - began) / config.eval.batch
-    return Speed(known * size, each, f"{source}, on {placement.why}")
+    return Speed(known * size, each, _decoding(config, trained), f"{source}, on {placement.why}")
+
+
+def _decoding(config: Config, trained: ReadSet) -> float:
+    """Seconds a picture, of some pictures from all over the set."""
+    from strongreid.data.images import DecodedStore
+
+    records = trained.dataset.train[:: max(1, len(trained.dataset.train) // SOME)]
+    began = time.perf_counter()
+    DecodedStore.build(records, config.data.height, config.data.width, None, skip_unreadable=True)
+    return (time.perf_counter() - began) / len(records)
 
 
 def seconds_of(job: Job, speed: Speed, sets: Mapping[str, ReadSet]) -> float:
@@ -149,7 +163,8 @@ def seconds_of(job: Job, speed: Speed, sets: Mapping[str, ReadSet]) -> float:
     from strongreid.training.setup import check_filling
 
     config, trained = job.config, _trained_on(job, sets)
-    tests = sum(_pictures(test.data) for test in missing_tests(job)) * speed.picture
+    each = speed.picture + speed.decoding
+    tests = sum(_pictures(test.data) for test in missing_tests(job)) * each
     now = standing(job)
     if now == "trained":
         return tests
@@ -157,7 +172,9 @@ def seconds_of(job: Job, speed: Speed, sets: Mapping[str, ReadSet]) -> float:
     epochs, every = config.optim.epochs, config.eval.every
     evaluations = 1 + (sum(1 for epoch in range(1, epochs) if epoch % every == 0) if every else 0) + 1
     steps = check_filling(config, trained.identities)
-    return (epochs - done) * steps * speed.step + evaluations * _pictures(trained.about) * speed.picture + tests
+    reading = (trained.about.counts["train"] + _pictures(trained.about)) * speed.decoding
+    testing = evaluations * _pictures(trained.about) * speed.picture
+    return reading + (epochs - done) * steps * speed.step + testing + tests
 
 
 def in_words(seconds: float) -> str:

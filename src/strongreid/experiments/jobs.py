@@ -12,8 +12,9 @@ from typing import Any, Literal
 
 from strongreid.config import Config
 from strongreid.errors import InputError
-from strongreid.experiments.records import MEASURES, DataSet, read_cell
+from strongreid.experiments.records import MEASURES, DataSet
 from strongreid.experiments.settings import changed, config_of
+from strongreid.experiments.stored import read_cell
 from strongreid.files import write_json
 
 FORMAT = "strongreid.cell"
@@ -52,8 +53,6 @@ class Job:
     tests: tuple[Test, ...]
     cells: tuple[str, ...] = ()
     """What it is for, in words."""
-    identities: int = 0
-    """In training."""
 
     @property
     def folder(self) -> Path:
@@ -145,6 +144,28 @@ def _empty(job: Job) -> dict[str, Any]:
         "trained": False,
         "results": {},
     }
+
+
+def build_stores(jobs: Sequence[Job], *, progress: bool = True) -> None:
+    """Decode the pictures of runs that share a store, before several processes open it; a whole one is kept.
+
+    Raises:
+        InputError: a picture can't be read, or the disk refuses.
+    """
+    from strongreid.data.images import DecodedStore
+    from strongreid.data.readers import read_dataset
+
+    for config in {job.config.data.store: job.config.data for job in jobs if job.config.data.store}.values():
+        dataset = read_dataset(config.kind, config.root)
+        for name in ("train", "query", "gallery"):
+            DecodedStore.build(
+                getattr(dataset, name),
+                config.height,
+                config.width,
+                Path(config.store, name),
+                skip_unreadable=config.skip_unreadable,
+                progress=progress,
+            )
 
 
 def _train(job: Job, progress: bool) -> dict[str, Any]:
@@ -252,11 +273,6 @@ def unique(jobs: Sequence[Job]) -> list[Job]:
             continue
         tests = {test.name: test for test in (*known.tests, *job.tests)}
         joined[job.fingerprint] = Job(
-            known.fingerprint,
-            known.runs,
-            known.config,
-            tuple(tests.values()),
-            (*known.cells, *job.cells),
-            job.identities,
+            known.fingerprint, known.runs, known.config, tuple(tests.values()), (*known.cells, *job.cells)
         )
     return list(joined.values())

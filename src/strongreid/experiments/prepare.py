@@ -17,9 +17,10 @@ from strongreid.errors import InputError
 from strongreid.experiments.checks import check_testing, check_training, in_cell
 from strongreid.experiments.jobs import ANSWERS, Job, Test, unique
 from strongreid.experiments.plan import Choices, columns_of, rows_of
-from strongreid.experiments.records import Column, Experiment, Row, RowPlan, read_plan, save_experiment
+from strongreid.experiments.records import Column, Experiment, Row, RowPlan, save_experiment
 from strongreid.experiments.sets import ReadSet
 from strongreid.experiments.settings import PLACES, changed, training_fingerprint
+from strongreid.experiments.stored import read_plan
 
 MOST_SEEDS = 1000
 
@@ -141,7 +142,7 @@ def _cells(
             about = data[name].about
             with in_cell(f"row {row.label!r}, trained on {name!r}"):
                 here = {"data.root": about.root, "data.kind": about.kind, "run.seed": seed}
-                own = changed(config, row.overrides | here)
+                own = with_store(changed(config, row.overrides | here), data[name])
                 if seed == seeds[0]:
                     check_training(own, data[name])
             tests = {
@@ -157,9 +158,18 @@ def _cells(
             }
             fingerprint = training_fingerprint(own, about.train_fingerprint)
             words = (f"{row.label}, {name}, seed {seed}",)
-            jobs.append(Job(fingerprint, runs, own, tuple(tests.values()), words, about.counts["identities"]))
+            jobs.append(Job(fingerprint, runs, own, tuple(tests.values()), words))
             cells += [(row.name, seed, column, fingerprint, test.name) for column, test in tests.items()]
     return unique(jobs), cells
+
+
+def with_store(config: Config, trained: ReadSet) -> Config:
+    """With a folder of its own in `data.store`, where one is named, for every data set and size of pictures."""
+    if not config.data.store:
+        return config
+    about = trained.about
+    name = f"{about.train_fingerprint}-{about.test_fingerprint}-{config.data.height}x{config.data.width}"
+    return changed(config, {"data.store": str(Path(config.data.store, name))})
 
 
 def check_folder(experiment: Experiment) -> None:

@@ -13,11 +13,13 @@ from collections.abc import Callable, Sequence
 from typing import IO
 
 from strongreid.errors import InputError
-from strongreid.experiments.jobs import Job, attempt, record_failure, standing
+from strongreid.experiments.jobs import Job, attempt, build_stores, record_failure, standing
 from strongreid.experiments.prepare import cores
 from strongreid.experiments.settings import changed
 
 Say = Callable[[str], None]
+ANY_GPU = ("auto", "cuda")
+"""Settings of `run.device` that leave open which GPU it is."""
 
 
 def visible_gpus() -> list[str]:
@@ -33,7 +35,7 @@ def visible_gpus() -> list[str]:
 
 def default_workers(device: str) -> int:
     """One a GPU where runs are to work on any of several, else one."""
-    return max(1, len(visible_gpus())) if device in ("auto", "cuda") else 1
+    return max(1, len(visible_gpus())) if device in ANY_GPU else 1
 
 
 def run_jobs(jobs: Sequence[Job], workers: int, say: Say, *, progress: bool = True) -> dict[str, str]:
@@ -53,6 +55,7 @@ def run_jobs(jobs: Sequence[Job], workers: int, say: Say, *, progress: bool = Tr
     total = len(left)
     if workers == 1 or total <= 1:
         return _one_by_one(left, say, progress)
+    build_stores(left, progress=progress)
     return _spread(left, min(workers, total), say)
 
 
@@ -86,7 +89,7 @@ def _spread(jobs: Sequence[Job], workers: int, say: Say) -> dict[str, str]:
     failed: dict[str, str] = {}
     stop = threading.Event()
     processes: dict[int, subprocess.Popen[str]] = {}
-    gpus = visible_gpus()
+    gpus = visible_gpus() if all(job.config.run.device in ANY_GPU for job in jobs) else []
 
     def look_after(place: int) -> None:
         while not stop.is_set():
@@ -143,7 +146,7 @@ def _with_threads(job: Job, workers: int) -> Job:
     if job.config.run.threads:
         return job
     config = changed(job.config, {"run.threads": max(1, cores() // workers)})
-    return Job(job.fingerprint, job.runs, config, job.tests, job.cells, job.identities)
+    return Job(job.fingerprint, job.runs, config, job.tests, job.cells)
 
 
 def _ask(process: subprocess.Popen[str], job: Job) -> str | None:

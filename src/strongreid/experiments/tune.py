@@ -13,11 +13,12 @@ import yaml
 from strongreid.config import Config
 from strongreid.errors import InputError
 from strongreid.experiments.prepare import Prepared, prepare_rows
-from strongreid.experiments.records import Column, Experiment, MeasureName, RowPlan, load_experiment, read_plan
+from strongreid.experiments.records import Column, Experiment, MeasureName, RowPlan, load_experiment
 from strongreid.experiments.running import Say, run_jobs
 from strongreid.experiments.sets import ReadSet
 from strongreid.experiments.settings import changed
 from strongreid.experiments.space import Dimension
+from strongreid.experiments.stored import read_plan
 from strongreid.files import atomic_file
 
 VALIDATION = "validation"

@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import queue
+import signal
 import sys
 import threading
 from typing import IO
@@ -19,6 +20,7 @@ from strongreid.experiments.jobs import Job, attempt
 
 def main() -> int:
     """Work until the input ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is for who gave the work, who then ends the input
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what else prints must not be taken for an answer
     lines: queue.Queue[str] = queue.Queue()

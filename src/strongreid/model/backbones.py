@@ -40,7 +40,8 @@ def create_backbone(
         options |= {"channels": channels, "stem_width": channels[0] // 2, "stem_type": "deep"}
     elif not timm.is_model(architecture.split(".")[0]):
         raise InputError(_unknown(name))
-    if last_stride == 1:
+    legacy = architecture.startswith("legacy_se")  # SENets with the released code's weights; timm can't dilate these
+    if last_stride == 1 and not legacy:
         options["output_stride"] = 16
     if architecture.startswith(("vit_", "deit", "swin", "eva", "beit")):
         options["img_size"] = image_size
@@ -50,7 +51,9 @@ def create_backbone(
         backbone.maxpool = nn.Identity()
     if not pretrained:
         _start_at_random(backbone)
-    if last_stride == 1:
+    if last_stride == 1 and legacy:
+        _undo_stride(backbone.get_submodule("layer4"))
+    elif last_stride == 1:
         _undo_dilation(backbone)
     if not stem_relu:
         if not isinstance(getattr(backbone, "act1", None), nn.ReLU):
@@ -124,6 +127,13 @@ def _undo_dilation(backbone: nn.Module) -> None:
         if isinstance(module, nn.Conv2d) and max(module.dilation) > 1 and not isinstance(module.padding, str):
             module.padding = tuple(p // d for p, d in zip(module.padding, module.dilation, strict=True))
             module.dilation = (1, 1)
+
+
+def _undo_stride(stage: nn.Module) -> None:
+    """Let the convolutions of a stage keep their map; its shortcut must be a convolution too, as in SENets."""
+    for module in stage.modules():
+        if isinstance(module, nn.Conv2d):
+            module.stride = (1, 1)
 
 
 def _unknown(name: str) -> str:
