@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from strongreid.cli.data import extract, inspect, synthesize
 from strongreid.cli.evaluation import calibrate, compare, cross_domain, evaluate, join
 from strongreid.cli.experiments import experiment, tune
+from strongreid.cli.figures import figure
 from strongreid.cli.scene import scene
 from strongreid.cli.training import train
 from strongreid.errors import InputError
@@ -30,6 +31,7 @@ verbs:
   extract      features of pictures as one Parquet table
   synthesize   generate a pedestrian data set from a seed, or check one
   scene        generate films of walking people in the layout of MOT Challenge
+  figure       the paper's figures, and a trained model's: features, distances, maps, curves
   inspect      counts and a contact sheet of a data set
 
 strongreid VERB --help tells the rest; strongreid --version the version.
@@ -62,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"strongreid {arguments[0]}: {error}", file=sys.stderr)
         return 2
     except ModuleNotFoundError as error:
-        if error.name not in ("torch", "torchvision", "timm", "matplotlib"):
+        if error.name not in ("torch", "torchvision", "timm", "matplotlib", "jinja2"):
             raise
         print(f"strongreid {arguments[0]} needs {error.name}: pip install 'strongreid[train]'", file=sys.stderr)
         return 2
@@ -83,6 +85,7 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
     "extract": extract,
     "synthesize": synthesize,
     "scene": scene,
+    "figure": figure,
     "inspect": inspect,
 }
 

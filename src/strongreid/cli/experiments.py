@@ -114,13 +114,14 @@ def _report(arguments: list[str]) -> int:
     )
     parser.add_argument("folders", nargs="+", help="experiment folders; parts of one experiment are joined")
     parser.add_argument("--output", help="folder to write into; default: the first experiment folder")
+    parser.add_argument("--without_pictures", action="store_true", help="a page to give away: no pictures of people")
     parsed = parse(parser, arguments)
 
     from strongreid.experiments.report import load_experiments, write_report
     from strongreid.experiments.tables import tables_of
 
     found = load_experiments(parsed.folders)
-    written = write_report(found, Path(parsed.output or parsed.folders[0]))
+    written = write_report(found, Path(parsed.output or parsed.folders[0]), sheets=not parsed.without_pictures)
     print("\n\n".join(table.text() for one in found for table in tables_of(one)))
     print(f"\nwritten: {', '.join(map(str, written))}")
     return 0

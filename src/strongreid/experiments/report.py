@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from strongreid.errors import InputError
+from strongreid.experiments.page import write_page
 from strongreid.experiments.prepare import differing
 from strongreid.experiments.records import Experiment, Row, load_experiment
 from strongreid.experiments.tables import write_tables
@@ -38,13 +39,17 @@ def join_experiments(experiments: Sequence[Experiment]) -> list[Experiment]:
     return joined
 
 
-def write_report(experiments: Sequence[Experiment], folder: Path) -> list[Path]:
+def write_report(experiments: Sequence[Experiment], folder: Path, *, sheets: bool = True) -> list[Path]:
     """Write `table.md`, `table.tex`, `table.txt` and the page `report.html`; returns their paths.
+
+    Without `sheets` the page shows no pictures of the data sets.
 
     Raises:
         InputError: a result is missing or damaged, or a file can't be written.
     """
-    return write_tables(experiments, folder)
+    page = folder / "report.html"
+    write_page(experiments, page, sheets=sheets)
+    return [*write_tables(experiments, folder), page]
 
 
 def _same(a: Experiment, b: Experiment) -> bool:
