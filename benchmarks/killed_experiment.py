@@ -2,8 +2,8 @@
 
     python benchmarks/killed_experiment.py FOLDER [--kills 10] [--jobs 1] [--seed 0]
 
-Every part is a process of the command line, killed with SIGKILL, so also while it imports, decodes, evaluates or
-writes; with `--jobs 2` and more its own processes go with it.
+Every part is a process of the command line, killed with SIGKILL at a moment drawn from the time after its first run
+began, so while it decodes, trains, evaluates or writes; with `--jobs 2` and more its own processes go with it.
 """
 
 import argparse
@@ -20,11 +20,21 @@ from strongreid.synthetic.dataset import WorldSettings, synthesize
 WORLD = WorldSettings(train_identities=40, test_identities=20, height=64, width=32)
 
 
+PIPES = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+
+
 def command(data: Path, output: Path, jobs: int) -> list[str]:
     recipe = "--preset tiny --data.height 64 --data.width 32 --optim.epochs 4 --eval.every 2 --run.threads 1 --quiet"
     words = ["experiment", "image-size", "--sizes", "64x32", "32x32", "--seeds", "3", "--sets", f"world={data}"]
     words += [*recipe.split(), "--jobs", str(jobs), "--output", str(output)]
     return [sys.executable, "-m", "strongreid.cli", *words]
+
+
+def wait_for_work(process: subprocess.Popen) -> None:
+    """Until it says that a run begins, or ends without one."""
+    for line in process.stderr:
+        if line.startswith("["):
+            return
 
 
 def content(output: Path) -> dict[str, str]:
@@ -42,27 +52,27 @@ def main() -> None:
     arguments = parser.parse_args()
     data = arguments.folder / "world"
     synthesize(data, WORLD, processes=1)
+    whole = subprocess.Popen(command(data, arguments.folder / f"whole-{arguments.jobs}", arguments.jobs), **PIPES)
+    wait_for_work(whole)
     began = time.perf_counter()
-    silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    subprocess.run(command(data, arguments.folder / "whole", arguments.jobs), check=True, **silent)
+    whole.communicate()
     seconds = time.perf_counter() - began
-    print(f"unbroken: {seconds:.1f} s")
+    if whole.returncode:
+        sys.exit(f"the unbroken experiment ended with code {whole.returncode}")
+    print(f"unbroken: {seconds:.1f} s of work", flush=True)
     draw = random.Random(arguments.seed)
     broken = arguments.folder / f"broken-{arguments.jobs}-{arguments.seed}"
     for number in range(arguments.kills):
-        process = subprocess.Popen(command(data, broken, arguments.jobs), **silent)
-        moment = draw.uniform(0, seconds)
-        try:
-            process.wait(moment)
-            print(f"{number + 1}: finished before its {moment:.1f} s")
-            continue
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-            process.wait()
+        process = subprocess.Popen(command(data, broken, arguments.jobs), **PIPES)
+        wait_for_work(process)
+        moment = draw.uniform(0, 2 * seconds / arguments.kills)
+        time.sleep(moment)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
         cells = len(list(broken.glob("runs/*/cell.json")))
         print(f"{number + 1}: killed after {moment:.1f} s, with {cells} of 6 runs trained", flush=True)
-    subprocess.run(command(data, broken, arguments.jobs), check=True, **silent)
-    expected, found = content(arguments.folder / "whole"), content(broken)
+    subprocess.run(command(data, broken, arguments.jobs), check=True, capture_output=True)
+    expected, found = content(arguments.folder / f"whole-{arguments.jobs}"), content(broken)
     differing = [name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name)]
     print(f"{len(expected)} files (table, results, models): " + (f"DIFFERENT: {differing}" if differing else "equal"))
     print((broken / "table.txt").read_text())
