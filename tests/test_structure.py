@@ -24,7 +24,7 @@ LIGHT = [
     *("data.records", "data.readers", "data.images", "data.inspect", "data.sampler"),
 ]
 """Rooms of the base install: none of HEAVY, however deep in a function."""
-WHERE_INSTALLED = {"evaluation.on_device", "evaluation.figures"}
+WHERE_INSTALLED = {"evaluation.on_device", "evaluation.style"}
 """Parts of these that need an extra: the first is imported inside functions only, where torch is there; the second
 imports matplotlib inside its own."""
 MODULES = {".".join(file.relative_to(SOURCE).with_suffix("").parts): file for file in sorted(SOURCE.rglob("*.py"))}

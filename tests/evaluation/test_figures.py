@@ -6,7 +6,8 @@ from PIL import Image
 
 from strongreid.errors import InputError
 from strongreid.evaluation import draw_cmc, draw_distances, draw_result, draw_roc, evaluate, rank_sheet
-from strongreid.evaluation.figures import _DIFFERENT, _SAME
+from strongreid.evaluation.figures import DIFFERENT, SAME
+from strongreid.evaluation.style import COLOURS, drawing, label
 
 
 @pytest.fixture(scope="module")
@@ -19,6 +20,10 @@ def shades(path):
     with Image.open(path) as picture:
         assert picture.format == "PNG"
         return set(map(tuple, np.asarray(picture.convert("RGB")).reshape(-1, 3).tolist()))
+
+
+def rgb(colour):
+    return tuple(bytes.fromhex(colour[1:]))
 
 
 def test_pairs_of_a_result_survive_saving(result, tmp_path):
@@ -37,7 +42,7 @@ def evaluate_without_pairs_saves_none(result, folder):
 def test_every_named_result_is_a_line_of_its_own(result, tmp_path):
     draw_cmc({"one": result}, tmp_path / "one.png")
     draw_cmc({"one": result, "two": result}, tmp_path / "two.png")
-    first, second = (31, 119, 180), (255, 127, 14)  # matplotlib's first two colours
+    first, second = rgb(COLOURS[0]), rgb(COLOURS[1])
     assert first in shades(tmp_path / "one.png")
     assert second not in shades(tmp_path / "one.png")
     assert second in shades(tmp_path / "two.png")
@@ -46,17 +51,14 @@ def test_every_named_result_is_a_line_of_its_own(result, tmp_path):
 def test_both_kinds_of_pairs_are_drawn(result, tmp_path):
     draw_distances(result.pairs, tmp_path / "all.png")
     draw_distances(replace(result.pairs, same=result.pairs.same * 0), tmp_path / "different.png")
-    blends = [
-        tuple(round(0.45 * int(colour[place : place + 2], 16) + 0.55 * 255) for place in (1, 3, 5))
-        for colour in (_SAME, _DIFFERENT)
-    ]
+    blends = [tuple(round(0.45 * part + 0.55 * 255) for part in rgb(colour)) for colour in (SAME, DIFFERENT)]
 
     def has(path, colour):
         return any(max(abs(a - b) for a, b in zip(shade, colour, strict=True)) <= 2 for shade in shades(path))
 
     assert [has(tmp_path / "all.png", blend) for blend in blends] == [True, True]
     draw_roc({"run": result.pairs}, tmp_path / "roc.png")
-    assert (31, 119, 180) in shades(tmp_path / "roc.png")
+    assert rgb(COLOURS[0]) in shades(tmp_path / "roc.png")
 
 
 def test_all_of_a_result_in_one_folder(result, tables, tmp_path):
@@ -78,3 +80,29 @@ def test_refuses_nothing_to_draw(result, tables, tmp_path):
     with pytest.raises(InputError, match="unknown choice of queries 'middle'; allowed: spread, worst, best"):
         rank_sheet(*tables, tmp_path / "none.png", which="middle")
     assert not list(tmp_path.iterdir())
+
+
+HOSTILE = "_a$\\frac{$ <script>alert(1)</script>\n\x00" + "long " * 40
+
+
+@pytest.mark.parametrize("kind", ["png", "svg", "pdf"])
+def test_a_figure_is_the_same_bytes_again_whatever_it_says(kind, result, tmp_path):
+    for name in ("one", "two"):
+        draw_cmc({HOSTILE: result}, tmp_path / f"{name}.{kind}")
+    first = (tmp_path / f"one.{kind}").read_bytes()
+    assert first == (tmp_path / f"two.{kind}").read_bytes()
+    assert b"<script" not in first
+
+
+def test_a_label_is_one_line_that_a_legend_shows():
+    assert label("a\n\tb\x00c") == "a b c"
+    assert label("_hidden") == " _hidden"
+    assert label("x" * 61) == "x" * 59 + "…"
+    assert label("x" * 60) == "x" * 60
+
+
+@pytest.mark.parametrize(("name", "said"), [("plot.jpg", "'jpg'"), ("plot", "'nothing'")])
+def test_refuses_other_formats_before_anything_is_drawn(name, said, tmp_path):
+    with pytest.raises(InputError, match=f"ends with {said}; name a file that ends with .png, .svg, .pdf"):  # noqa: SIM117
+        with drawing(tmp_path / name):
+            pytest.fail("nothing is drawn")

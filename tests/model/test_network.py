@@ -23,7 +23,8 @@ def test_outputs_equal_the_released_model(backbone, stride, like_reference):
 
 
 @pytest.mark.parametrize(
-    "backbone", ["resnet10_w16", "regnety_002", "convnext_atto", "resnest14d", "efficientnet_lite0"]
+    "backbone",
+    ["resnet10_w16", "regnety_002", "convnext_atto", "resnest14d", "efficientnet_lite0", "legacy_seresnet18"],
 )
 def test_last_stride_1_doubles_the_map_and_dilates_nothing(backbone):
     maps = {

@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 
 from strongreid.cli.data import extract, inspect, synthesize
 from strongreid.cli.evaluation import calibrate, compare, cross_domain, evaluate, join
+from strongreid.cli.experiments import experiment, tune
+from strongreid.cli.figures import figure
 from strongreid.cli.gallery import gallery, verify
 from strongreid.cli.scene import scene
 from strongreid.cli.training import train
@@ -25,11 +27,14 @@ verbs:
   compare      two results, query by query: differences, intervals, p-values
   join         results of several seeds or splits: mean and spread
   calibrate    what a distance means: thresholds and probabilities, stored with the model
+  experiment   the paper's experiments, several seeds, with intervals
+  tune         a search over settings, on people held out of the training set
   extract      features of pictures as one Parquet table
   gallery      enrol, search, remove: add | search | remove | info | rebuild | compact | move
   verify       do two pictures show the same person?
   synthesize   generate a pedestrian data set from a seed, or check one
   scene        generate films of walking people in the layout of MOT Challenge
+  figure       the paper's figures, and a trained model's: features, distances, maps, curves
   inspect      counts and a contact sheet of a data set
 
 strongreid VERB --help tells the rest; strongreid --version the version.
@@ -79,11 +84,14 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
     "calibrate": calibrate,
     "compare": compare,
     "join": join,
+    "experiment": experiment,
+    "tune": tune,
     "extract": extract,
     "gallery": gallery,
     "verify": verify,
     "synthesize": synthesize,
     "scene": scene,
+    "figure": figure,
     "inspect": inspect,
 }
 
@@ -93,6 +101,8 @@ EXTRAS = {
     "torchvision": "train",
     "timm": "train",
     "matplotlib": "train",
+    "jinja2": "train",
+    "optuna": "tune",
     "qdrant_edge": "gallery",
     "qdrant_client": "server",
 }

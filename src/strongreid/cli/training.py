@@ -22,7 +22,7 @@ def train(arguments: list[str]) -> int:
     parser.add_class_arguments(Config)
     preset = chosen_preset(arguments, "bag_of_tricks")
     if preset in PRESETS:
-        parser.set_defaults(_flat(PRESETS[preset]().to_dict()))
+        parser.set_defaults(flat_settings(PRESETS[preset]().to_dict()))
     parsed = parse(parser, arguments)
     values = parser.instantiate(parsed)
     config = Config(**{room: values[room] for room in Config.__dataclass_fields__})
@@ -52,5 +52,6 @@ def train(arguments: list[str]) -> int:
     return 0
 
 
-def _flat(settings: dict[str, Any]) -> dict[str, Any]:
+def flat_settings(settings: dict[str, Any]) -> dict[str, Any]:
+    """Nested settings by their dotted names, as flags have them."""
     return {f"{room}.{name}": value for room, values in settings.items() for name, value in values.items()}

@@ -1,5 +1,6 @@
 """How well features retrieve: protocols, re-ranking, how sure a figure is, unknown people, sheets and curves."""
 
+from strongreid.evaluation.answers import answer_sheet
 from strongreid.evaluation.baselines import colour_histogram
 from strongreid.evaluation.breakdown import by_camera, by_identity, camera_pairs, distractor_curve
 from strongreid.evaluation.calibration import Calibration, reliability
@@ -42,6 +43,7 @@ __all__ = [
     "Protocol",
     "Ranking",
     "Rerank",
+    "answer_sheet",
     "augment_database",
     "average_tracks",
     "by_camera",

@@ -1,4 +1,4 @@
-"""Curves of a result as PNG files: CMC, ROC, and how far pairs of the same and of different people lie apart."""
+"""Curves of a result as figures: CMC, ROC, and how far pairs of the same and of different people lie apart."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from strongreid.errors import InputError
 from strongreid.evaluation.pairs import PairDistances
 from strongreid.evaluation.result import EvalResult
 from strongreid.evaluation.sheets import rank_sheet
+from strongreid.evaluation.style import BLUE, COLOURS, VERMILLION, drawing, label, write_plainly
 from strongreid.features import FeatureTable
-from strongreid.files import atomic_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_SAME, _DIFFERENT = "#009944", "#d62828"
+SAME, DIFFERENT = BLUE, VERMILLION
+"""Of one identity, of two."""
 
 
 def draw_result(result: EvalResult, query: FeatureTable, gallery: FeatureTable, folder: str | Path) -> list[Path]:
@@ -44,79 +45,73 @@ def draw_result(result: EvalResult, query: FeatureTable, gallery: FeatureTable, 
 
 
 def draw_cmc(results: Mapping[str, EvalResult], path: str | Path) -> None:
-    """Share of queries with a true match among the first k, for every named result, as one PNG.
+    """Share of queries with a true match among the first k, for every named result, as one figure.
 
     Raises:
         InputError: there are no results, or the file can't be written.
     """
     _check_some(results)
-    figure, axes = _new("rank k", "share of queries with a match by rank k, %")
-    for name, result in results.items():
-        ranks = np.arange(1, len(result.cmc) + 1)
-        label = f"{name}: mAP {100 * result.mAP:.1f}, Rank-1 {100 * result.rank(1):.1f}"
-        axes.plot(ranks, 100 * np.array(result.cmc), label=label)
-    axes.set_xlim(1, max(2, *(len(result.cmc) for result in results.values())))
-    axes.set_ylim(top=100)
-    axes.legend(loc="lower right")
-    _write(figure, path)
+    with drawing(path) as figure:
+        axes = _axes(figure, "rank k", "share of queries with a match by rank k, %")
+        for number, (name, result) in enumerate(results.items()):
+            ranks = np.arange(1, len(result.cmc) + 1)
+            figures = f"mAP {100 * result.mAP:.1f}, Rank-1 {100 * result.rank(1):.1f}"
+            colour, shares = COLOURS[number % len(COLOURS)], 100 * np.array(result.cmc)
+            axes.plot(ranks, shares, color=colour, label=f"{label(name)}: {figures}")
+        axes.set_xlim(1, max(2, *(len(result.cmc) for result in results.values())))
+        axes.set_ylim(top=100)
+        axes.legend(loc="lower right")
 
 
 def draw_roc(pairs: Mapping[str, PairDistances], path: str | Path) -> None:
-    """True positive rate by false positive rate of pairs, on a logarithmic axis, as one PNG.
+    """True positive rate by false positive rate of pairs, on a logarithmic axis, as one figure.
 
     Raises:
         InputError: there are no results, one lacks pairs of the same or of different identities, or the file can't be
             written.
     """
     _check_some(pairs)
-    figure, axes = _new("false positive rate: different people taken for one", "true positive rate, %")
-    least = 1.0
-    for name, distances in pairs.items():
-        fpr, tpr, _ = distances.roc()
-        shown = fpr > 0
-        least = min([least, *fpr[shown].tolist()])
-        axes.plot(fpr[shown], 100 * tpr[shown], label=f"{name}: EER {100 * distances.equal_error_rate():.1f} %")
-    axes.set_xscale("log")
-    axes.set_xlim(max(least, 1e-7), 1)
-    axes.set_ylim(0, 100)
-    axes.legend(loc="lower right")
-    _write(figure, path)
+    with drawing(path) as figure:
+        axes = _axes(figure, "false positive rate: different people taken for one", "true positive rate, %")
+        least = 1.0
+        for number, (name, distances) in enumerate(pairs.items()):
+            fpr, tpr, _ = distances.roc()
+            shown = fpr > 0
+            least = min([least, *fpr[shown].tolist()])
+            named = f"{label(name)}: EER {100 * distances.equal_error_rate():.1f} %"
+            axes.plot(fpr[shown], 100 * tpr[shown], color=COLOURS[number % len(COLOURS)], label=named)
+        axes.set_xscale("log")
+        write_plainly(axes.xaxis)
+        axes.set_xlim(max(least, 1e-7), 1)
+        axes.set_ylim(0, 100)
+        axes.legend(loc="lower right")
 
 
 def draw_distances(pairs: PairDistances, path: str | Path, *, bins: int = 100) -> None:
-    """How the distances of pairs of the same and of different identities are spread, each to a sum of 1, as a PNG.
+    """How the distances of pairs of the same and of different identities are spread, each to a sum of 1.
 
     Raises:
         InputError: fewer than 2 bins, or the file can't be written.
     """
     if bins < 2:
         raise InputError(f"a histogram needs at least 2 bins, got {bins}.")
-    figure, axes = _new(f"{pairs.metric} distance", "share of the pairs, %")
-    centres = (pairs.edges[:-1] + pairs.edges[1:]) / 2
-    seen = np.flatnonzero(pairs.same + pairs.different)
-    low, high = (pairs.edges[seen[0]], pairs.edges[seen[-1] + 1]) if seen.size else (0.0, 1.0)
-    for name, counts, colour in (("same identity", pairs.same, _SAME), ("different", pairs.different, _DIFFERENT)):
-        heights, edges = np.histogram(centres, bins=bins, range=(low, high), weights=counts)
-        share = 100 * heights / max(1, counts.sum())
-        axes.stairs(share, edges, fill=True, color=colour, alpha=0.45, label=f"{name}: {counts.sum():,} pairs")
-    axes.legend()
-    _write(figure, path)
+    with drawing(path) as figure:
+        axes = _axes(figure, f"{pairs.metric} distance", "share of the pairs, %")
+        centres = (pairs.edges[:-1] + pairs.edges[1:]) / 2
+        seen = np.flatnonzero(pairs.same + pairs.different)
+        low, high = (pairs.edges[seen[0]], pairs.edges[seen[-1] + 1]) if seen.size else (0.0, 1.0)
+        for name, counts, colour in (("same identity", pairs.same, SAME), ("different", pairs.different, DIFFERENT)):
+            heights, edges = np.histogram(centres, bins=bins, range=(low, high), weights=counts)
+            share = 100 * heights / max(1, counts.sum())
+            axes.stairs(share, edges, fill=True, color=colour, alpha=0.45, label=f"{name}: {counts.sum():,} pairs")
+        axes.legend()
 
 
-def _new(horizontal: str, vertical: str) -> tuple[Figure, Axes]:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
-    axes = figure.add_subplot()
+def _axes(figure: Figure, horizontal: str, vertical: str) -> Axes:
+    axes: Axes = figure.subplots()
     axes.set_xlabel(horizontal)
     axes.set_ylabel(vertical)
-    axes.grid(alpha=0.3)
-    return figure, axes
-
-
-def _write(figure: Figure, path: str | Path) -> None:
-    with atomic_file(Path(path)) as partial:
-        figure.savefig(partial, format="png", dpi=130)
+    return axes
 
 
 def _check_some(results: Mapping[str, object]) -> None:

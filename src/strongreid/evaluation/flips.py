@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from strongreid.errors import InputError
+from strongreid.evaluation.answers import answer_tiles
 from strongreid.evaluation.comparison import Comparison
 from strongreid.evaluation.result import EvalResult
 from strongreid.evaluation.sheets import QUERY, QUERY_GAP, RIGHT, WRONG, _check_counts, _draw, _Row, _Tile
@@ -54,8 +55,8 @@ def flip_sheet(
         precisions = [f"AP {100 * precision:.1f}" for precision in flip.average_precision]
         query = _Tile(flip.path, QUERY, (f"id {flip.identity}", precisions[0]))
         below = _Tile(None, None, ("gained" if flip.gained else "lost", precisions[1]))
-        rows.append(_Row([query, *_answers(a, places[0][flip.path], top_k)], "A", QUERY_GAP))
-        rows.append(_Row([below, *_answers(b, places[1][flip.path], top_k)], "B", QUERY_GAP))
+        rows.append(_Row([query, *answer_tiles(a, places[0][flip.path], top_k)], "A", QUERY_GAP))
+        rows.append(_Row([below, *answer_tiles(b, places[1][flip.path], top_k)], "B", QUERY_GAP))
     gained = sum(flip.gained for flip in chosen)
     title = (
         f"{len(chosen)} of {len(comparison.flips)} queries whose first answer changed: {gained} right in B only, "
@@ -68,15 +69,3 @@ def flip_sheet(
         (None, "below: rank, distance"),
     ]
     _draw(title, legend, rows, Path(output), height)
-
-
-def _answers(result: EvalResult, row: int, top_k: int) -> list[_Tile]:
-    """The tiles of a query's first answers."""
-    answers = result.answers
-    if answers is None:
-        return []
-    found = zip(answers.paths[row], answers.right[row], answers.distances[row], strict=True)
-    return [
-        _Tile(path, RIGHT if right else WRONG, (f"{place}", f"{distance:.3f}"))
-        for place, (path, right, distance) in enumerate(list(found)[:top_k], start=1)
-    ]

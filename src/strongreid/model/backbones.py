@@ -40,7 +40,8 @@ def create_backbone(
         options |= {"channels": channels, "stem_width": channels[0] // 2, "stem_type": "deep"}
     elif not timm.is_model(architecture.split(".")[0]):
         raise InputError(_unknown(name))
-    if last_stride == 1:
+    legacy = architecture.startswith("legacy_se")  # SENets with the released code's weights; timm can't dilate these
+    if last_stride == 1 and not legacy:
         options["output_stride"] = 16
     if architecture.startswith(("vit_", "deit", "swin", "eva", "beit")):
         options["img_size"] = image_size
@@ -50,7 +51,9 @@ def create_backbone(
         backbone.maxpool = nn.Identity()
     if not pretrained:
         _start_at_random(backbone)
-    if last_stride == 1:
+    if last_stride == 1 and legacy:
+        _undo_stride(backbone.get_submodule("layer4"))
+    elif last_stride == 1:
         _undo_dilation(backbone)
     if not stem_relu:
         if not isinstance(getattr(backbone, "act1", None), nn.ReLU):
@@ -63,13 +66,8 @@ def create_backbone(
 
 def _create(name: str, architecture: str, pretrained: Pretrained, options: dict[str, Any]) -> nn.Module:
     """Call timm and turn its failures into messages."""
-    if pretrained and name in OWN:
-        raise InputError(f"backbone {name!r} is our own and has no ImageNet weights: set model.pretrained to false.")
+    check_pretrained(name, pretrained)
     if isinstance(pretrained, str):
-        if not Path(pretrained).is_file():
-            raise InputError(
-                f"weight file {pretrained} does not exist: model.pretrained takes true, false or a file."
-            )
         options["pretrained_cfg_overlay"] = {"file": pretrained}
     elif pretrained and architecture in IMAGENET:
         architecture = f"{architecture}.{IMAGENET[architecture]}"
@@ -90,6 +88,18 @@ def _create(name: str, architecture: str, pretrained: Pretrained, options: dict[
             "file with --model.pretrained FILE, or start at random with --model.pretrained false."
         ) from error
     return backbone
+
+
+def check_pretrained(name: str, pretrained: Pretrained) -> None:
+    """Refuse weights that can't be there, before anything is built or downloaded.
+
+    Raises:
+        InputError: the backbone is one of `OWN` and weights are wanted, or there is no such file.
+    """
+    if pretrained and name in OWN:
+        raise InputError(f"backbone {name!r} is our own and has no ImageNet weights: set model.pretrained to false.")
+    if isinstance(pretrained, str) and not Path(pretrained).is_file():
+        raise InputError(f"weight file {pretrained} does not exist: model.pretrained takes true, false or a file.")
 
 
 def _start_at_random(backbone: nn.Module) -> None:
@@ -117,6 +127,13 @@ def _undo_dilation(backbone: nn.Module) -> None:
         if isinstance(module, nn.Conv2d) and max(module.dilation) > 1 and not isinstance(module.padding, str):
             module.padding = tuple(p // d for p, d in zip(module.padding, module.dilation, strict=True))
             module.dilation = (1, 1)
+
+
+def _undo_stride(stage: nn.Module) -> None:
+    """Let the convolutions of a stage keep their map; its shortcut must be a convolution too, as in SENets."""
+    for module in stage.modules():
+        if isinstance(module, nn.Conv2d):
+            module.stride = (1, 1)
 
 
 def _unknown(name: str) -> str:

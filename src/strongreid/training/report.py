@@ -11,6 +11,7 @@ import numpy.typing as npt
 from strongreid.evaluation import EvalResult, compare_table, evaluate
 from strongreid.evaluation.baselines import colour_histogram
 from strongreid.evaluation.sheets import rank_sheet
+from strongreid.evaluation.style import BLUE, GREEN, INK, VERMILLION, drawing
 from strongreid.features import FeatureTable
 from strongreid.files import atomic_file
 
@@ -50,36 +51,32 @@ def histogram_baselines(
     return results
 
 
-def draw_curves(events: list[dict[str, Any]], path: Path) -> None:
-    """Loss terms and learning rate by epoch, and mAP and Rank-1 where evaluated, as one PNG."""
-    from matplotlib.figure import Figure
+def draw_curves(events: list[dict[str, Any]], path: str | Path) -> None:
+    """Loss terms and learning rate by epoch, and mAP and Rank-1 where evaluated, as one figure.
+
+    Raises:
+        InputError: the file can't be written.
+    """
     from matplotlib.ticker import MaxNLocator
 
     epochs = [event for event in events if event["event"] == "epoch"]
     scores = [event for event in events if event["event"] == "evaluation"]
-    figure = Figure(figsize=(11, 3.6), layout="constrained")
-    left, middle, right = figure.subplots(1, 3)
-    x = [event["epoch"] for event in epochs]
-    for name, colour in (("identity", "#1f5fa8"), ("triplet", "#c2571a"), ("center", "#3a7d44")):
-        if epochs and name in epochs[0]:
-            left.plot(x, [event[name] for event in epochs], color=colour, label=name)
-    left.set(title="Loss (weighted terms)", xlabel="epoch", ylim=(0, None))
-    left.legend(frameon=False)
-    for name, label, colour in (("mAP", "mAP", "#1f5fa8"), ("rank1", "Rank-1", "#c2571a")):
-        middle.plot(
-            [event["epoch"] for event in scores],
-            [100 * event[name] for event in scores],
-            "o-",
-            color=colour,
-            label=label,
-        )
-    middle.set(title="Retrieval on the test identities (%)", xlabel="epoch", ylim=(0, 100))
-    middle.legend(frameon=False)
-    right.plot(x, [event["lr"] for event in epochs], color="#555555")
-    right.set(title="Learning rate", xlabel="epoch", ylim=(0, None))
-    for axes in (left, middle, right):
-        axes.grid(alpha=0.25)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.spines[["top", "right"]].set_visible(False)
-    with atomic_file(path) as partial:
-        figure.savefig(partial, format="png", dpi=110)
+    with drawing(path, 11, 3.6) as figure:
+        left, middle, right = figure.subplots(1, 3)
+        x = [event["epoch"] for event in epochs]
+        for name, colour in (("identity", BLUE), ("triplet", VERMILLION), ("center", GREEN)):
+            if epochs and name in epochs[0]:
+                left.plot(x, [event[name] for event in epochs], color=colour, label=name)
+        left.set(title="Loss (weighted terms)", ylim=(0, None))
+        measured = [event["epoch"] for event in scores]
+        for name, title, colour in (("mAP", "mAP", BLUE), ("rank1", "Rank-1", VERMILLION)):
+            shares = [100 * event[name] for event in scores]
+            middle.plot(measured, shares, "o-", markersize=3.5, color=colour, label=title)
+        middle.set(title="Retrieval on the test identities (%)", ylim=(0, 100))
+        right.plot(x, [event["lr"] for event in epochs], color=INK)
+        right.set(title="Learning rate", ylim=(0, None))
+        for axes in (left, middle, right):
+            axes.set_xlabel("epoch")
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+            if axes.get_legend_handles_labels()[1]:
+                axes.legend()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 from torch.optim import Optimizer
@@ -127,12 +128,20 @@ def check_data(config: Config, world: World) -> ReIDDataset:
     if not config.data.root:
         raise InputError("no data set was named: pass --data.root FOLDER (strongreid synthesize FOLDER makes one).")
     dataset = read_dataset(config.data.kind, config.data.root)
-    identities = np.array([record.identity for record in dataset.train], dtype=np.int64)
+    check_filling(config, np.array([record.identity for record in dataset.train], dtype=np.int64), world.size)
+    return dataset
+
+
+def check_filling(config: Config, identities: npt.NDArray[np.int64], processes: int = 1) -> int:
+    """Refuse training pictures of these identities (n,) that can't fill a batch; returns the steps of an epoch.
+
+    Raises:
+        InputError: they can't, or not for so many processes.
+    """
     usable = identities[usable_pictures(identities, config.data.single_picture)]
     p, k = config.batch.identities, config.batch.images
-    check_batches(np.unique(usable).size, p, world.size)
-    plan_epoch(usable, p * world.size, k, np.random.default_rng(0))
-    return dataset
+    check_batches(np.unique(usable).size, p, processes)
+    return len(plan_epoch(usable, p * processes, k, np.random.default_rng(0)))
 
 
 def prepare(config: Config, world: World, placement: Placement, folder: Path, *, progress: bool = True) -> Run:
@@ -142,9 +151,27 @@ def prepare(config: Config, world: World, placement: Placement, folder: Path, *,
         InputError: data or settings are unusable; nothing was written but a store of decoded pictures.
     """
     dataset = world.in_turn(lambda: check_data(config, world))
-    model = _model(config, _identities_of(dataset.train))  # before the pictures, which take longer to refuse
+    model = build_model(config, _identities_of(dataset.train))  # before the pictures, which take longer to refuse
     check_freezing(model, config.optim.freeze)
-    train, query, gallery = world.in_turn(lambda: _decode(config, dataset, folder, world, progress))
+    stores = world.in_turn(lambda: _decode(config, dataset, folder, world, progress))
+    return assemble(config, world, placement, model, stores, junk=dataset.junk)
+
+
+def assemble(
+    config: Config,
+    world: World,
+    placement: Placement,
+    model: ReIDModel,
+    stores: tuple[DecodedStore, DecodedStore, DecodedStore],
+    *,
+    junk: int = 0,
+) -> Run:
+    """A run of a new model and decoded pictures: training, query, gallery; `junk` is how many were left out.
+
+    Raises:
+        InputError: the training pictures can't fill a batch.
+    """
+    train, query, gallery = stores
     batches = Batches(
         train.pictures,
         np.array([record.identity for record in train.records], dtype=np.int64),
@@ -158,8 +185,8 @@ def prepare(config: Config, world: World, placement: Placement, folder: Path, *,
         rank=world.rank,
         ranks=world.size,
     )
-    if batches.identities != _identities_of(dataset.train):  # some were left out as unreadable or single
-        model = _model(config, batches.identities)
+    if model.settings["identities"] != batches.identities:  # some were left out as unreadable or single
+        model = build_model(config, batches.identities)
     operations = _operations(model, config)
     model = placement.prepare(model)
     if config.batch.sync_bn and world.size > 1:
@@ -179,10 +206,10 @@ def prepare(config: Config, world: World, placement: Placement, folder: Path, *,
         algorithm=optim.algorithm,
         momentum=optim.momentum,
     )
-    stores = {"train": train, "query": query, "gallery": gallery}
-    counts = {f"{name}_pictures": len(store.records) for name, store in stores.items()}
-    counts |= {"train_identities": batches.identities, "junk": dataset.junk}
-    counts |= {"skipped": sum(len(store.skipped) for store in stores.values())}
+    named = {"train": train, "query": query, "gallery": gallery}
+    counts = {f"{name}_pictures": len(store.records) for name, store in named.items()}
+    counts |= {"train_identities": batches.identities, "junk": junk}
+    counts |= {"skipped": sum(len(store.skipped) for store in stores)}
     return Run(
         config=config,
         world=world,
@@ -238,7 +265,12 @@ def _fits_on_device(config: Config, train: DecodedStore, placement: Placement) -
     return train.pictures.nbytes <= free // 2
 
 
-def _model(config: Config, identities: int) -> ReIDModel:
+def build_model(config: Config, identities: int) -> ReIDModel:
+    """The model that a run starts from, by its seed.
+
+    Raises:
+        InputError: as `ReIDModel`, or there is no such model to start from.
+    """
     torch.manual_seed(config.run.seed)
     model, data = config.model, config.data
     built = ReIDModel(
