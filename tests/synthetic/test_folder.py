@@ -256,6 +256,7 @@ def test_the_summary_is_the_manifest_without_its_rows(unbroken: Path) -> None:
     assert synthesize(unbroken, SMALL) == manifest
     assert list(manifest) == ["generator", "version", "settings", "images", "people", "counts", "sha256"]
     rows = manifest.pop("images")
+    assert [row["subject"] for row in manifest.pop("people")][:8] == list(range(1, 9))
     assert read_summary(unbroken) == manifest == write_set(unbroken, SMALL)
     assert sum(manifest["counts"].values()) == len(rows) == (unbroken / "manifest.json").read_text().count('{"file"')
 
