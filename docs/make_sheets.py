@@ -2,9 +2,9 @@
 
     python docs/make_sheets.py [FOLDER]
 
-Writes into FOLDER, by default docs/images: world_people.jpg (one person a row, two pictures from each camera),
-world_large.jpg (the same at 256x128), world_wardrobe.jpg (people in a studio, from four sides) and world_places.jpg
-(what the cameras see when nobody is there).
+Writes into FOLDER, by default docs/images: preset_NAME.jpg for each preset (one person a row, two pictures from each
+of six cameras), world_large.jpg (the same at 256x128), world_wardrobe.jpg (people in a studio, from four sides) and
+world_places.jpg (what the cameras see when nobody is there).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from PIL import Image
 
 from strongreid.synthetic.body import Body
 from strongreid.synthetic.camera import Camera, Pixels
-from strongreid.synthetic.dataset import WorldSettings, images
+from strongreid.synthetic.dataset import PRESETS, WorldSettings, images, preset
 from strongreid.synthetic.dice import Dice
 from strongreid.synthetic.raster import Light, Window, shade, splat
 from strongreid.synthetic.skeleton import Stance
@@ -30,10 +30,10 @@ MOST_BYTES = 300_000
 _STUDIO = Light((0.36, 0.69, 0.62), (0.52, 0.5, 0.46), (0.6, 0.62, 0.65), (0.1, 0.09, 0.08))
 
 
-def people(rows: int, height: int, cameras: int = 6) -> Image.Image:
-    """One person a row, two pictures from each camera."""
-    settings = WorldSettings(
-        train_identities=rows, test_identities=1, height=height, width=height // 2, cameras=cameras,
+def people(rows: int, height: int, name: str = "default") -> Image.Image:
+    """One person of a preset a row, two pictures from each of six cameras."""
+    settings = preset(
+        name, train_identities=rows, test_identities=1, height=height, width=height // 2, cameras=6,
         camera_visibility=1.0, frames_max=2, distractors=0.0, junk=0.0,
     )  # fmt: skip
     shown = [image for image in images(settings) if image.split == "bounding_box_train"]
@@ -83,10 +83,11 @@ def save(image: Image.Image, path: Path) -> None:
 
 
 def main() -> None:
-    """Write the four sheets."""
+    """Write all sheets."""
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "images"
     folder.mkdir(parents=True, exist_ok=True)
-    save(people(10, 128), folder / "world_people.jpg")
+    for name in PRESETS:
+        save(people(6, 128, name), folder / f"preset_{name}.jpg")
     save(people(4, 256), folder / "world_large.jpg")
     save(wardrobe(16, 160), folder / "world_wardrobe.jpg")
     save(places(), folder / "world_places.jpg")

@@ -25,6 +25,7 @@ from strongreid.synthetic import dataset, plan
 from strongreid.synthetic.dataset import WorldSettings, synthesize, write_set
 from strongreid.synthetic.dice import GENERATOR_VERSION
 from strongreid.synthetic.journal import Journal, read_manifest, read_summary
+from strongreid.synthetic.truth import tell_people
 from strongreid.synthetic.verification import verify
 
 SMALL = WorldSettings(train_identities=6, test_identities=2, cameras=2, height=32, width=16, frames_max=3, junk=0.5)
@@ -253,8 +254,9 @@ def test_a_refusal_names_the_settings_that_differ(unbroken: Path) -> None:
 def test_the_summary_is_the_manifest_without_its_rows(unbroken: Path) -> None:
     manifest = read_manifest(unbroken)
     assert synthesize(unbroken, SMALL) == manifest
-    assert list(manifest) == ["generator", "version", "settings", "images", "counts", "sha256"]
+    assert list(manifest) == ["generator", "version", "settings", "images", "people", "counts", "sha256"]
     rows = manifest.pop("images")
+    assert [row["subject"] for row in manifest.pop("people")][:8] == list(range(1, 9))
     assert read_summary(unbroken) == manifest == write_set(unbroken, SMALL)
     assert sum(manifest["counts"].values()) == len(rows) == (unbroken / "manifest.json").read_text().count('{"file"')
 
@@ -339,6 +341,29 @@ def test_pixels_and_labels_are_compared_with_what_the_generator_gives(copied: Pa
     line = str(verify(copied, processes=1)[1])
     assert line.startswith(f"labels: {files[4]}: camera is ")
     assert "\n" not in line
+
+
+def test_wrong_labels_and_people_are_named(copied: Path) -> None:
+    def change(manifest: dict[str, Any]) -> None:
+        row = next(row for row in manifest["images"] if row["identity"] > 0)
+        row["occlusion"] = 0.9876
+        manifest["people"][1]["hat"] = "crown"
+        manifest["people"].append({"subject": 99})
+
+    edit(copied, change)
+    details = [difference.detail for difference in verify(copied, processes=1) if difference.kind == "labels"]
+    assert len(details) == len(verify(copied, processes=1)) == 3
+    assert details[0].startswith("people: subject 2: hat is 'crown' in the manifest; the generator gives '")
+    assert details[1] == "people: 1 rows too many"
+    assert details[2].startswith("occlusion is 0.9876 in the manifest; the generator gives 0")
+    edit(copied, lambda manifest: manifest.update(people=manifest["people"][:1]))
+    assert {difference.detail for difference in verify(copied, pixels=False)} == {
+        f"people: subject {row['subject']} is wanting" for row in list(tell_people(SMALL))[1:]
+    }
+    edit(copied, lambda manifest: manifest.pop("people"))
+    assert [str(difference) for difference in verify(copied, pixels=False)] == [
+        "manifest: manifest.json: it has no table of people"
+    ]
 
 
 def test_another_generator_version_is_named_and_its_pixels_are_not_compared(

@@ -17,7 +17,7 @@ import pytest
 
 from strongreid.cli import main
 from strongreid.errors import InputError
-from strongreid.synthetic import dataset, dice
+from strongreid.synthetic import dataset, dice, truth
 from strongreid.synthetic.crowd import CROWD, draw_endlessly, draw_people
 from strongreid.synthetic.dataset import PRESETS, WorldSettings, identities, images, preset, stream
 from strongreid.synthetic.dice import Dice, Stream
@@ -187,13 +187,13 @@ def test_a_part_is_a_part_of_the_whole_and_nobody_else_is_rendered(
     whole: list[tuple[str, bytes]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     built = []
-    body = dataset.Body
+    body = truth.Body
 
     def count(person: Any, density: float) -> Any:
         built.append(person)
         return body(person, density)
 
-    monkeypatch.setattr(dataset, "Body", count)
+    monkeypatch.setattr(truth, "Body", count)
     owners = [subject.number for subject in make_plan(SMALL) for _ in subject.shots]
     for first, last in ((1, 1), (2, 4), (5, 5), (4, 7), (6, None)):
         built.clear()

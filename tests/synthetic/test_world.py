@@ -9,7 +9,7 @@ import shutil
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -21,6 +21,7 @@ from strongreid.synthetic.dataset import WorldSettings, images, synthesize
 from strongreid.synthetic.dice import Dice
 from strongreid.synthetic.plan import SPLITS, make_plan
 from strongreid.synthetic.skeleton import Stance
+from strongreid.synthetic.truth import Viewpoint, describe, images_with_truth, label
 from strongreid.synthetic.wardrobe import draw_person
 
 TINY = WorldSettings(
@@ -69,11 +70,36 @@ def test_the_manifest_describes_the_pixels_that_images_yields(written: tuple[Pat
             "identity": image.identity,
             "camera": image.camera,
             "frame": image.frame,
+            **label(image.truth),
             "sha256": hashlib.sha256(np.ascontiguousarray(image.pixels).tobytes()).hexdigest(),
         }
         for image in images(TINY)
     ]
     assert rows == [{key: row[key] for key in row if key != "jpeg_sha256"} for row in written[1]["images"]]
+
+
+def test_the_manifest_tells_what_is_true_about_each_picture(written: tuple[Path, dict[str, Any]]) -> None:
+    manifest = written[1]
+    told = {image.shot.file: image for image in images_with_truth(TINY)}
+    people = {row["subject"]: row for row in manifest["people"]}
+    for row in manifest["images"]:
+        truth = told[row["file"]].truth
+        if truth is None:
+            assert (row["subject"], row["identity"], "occlusion" in row) == (None, 0, False), "a false alarm"
+            continue
+        described = describe(told[row["file"]])
+        assert described.pop("attributes").items() <= people[row["subject"]].items()
+        assert described.items() <= row.items()
+        assert row["viewpoint"] in get_args(Viewpoint)
+        assert 0 <= row["covered"] <= row["occlusion"] <= 1
+        if row["identity"] > 0:
+            assert row["subject"] == row["identity"]
+    assert {row["subject"] for row in manifest["images"]} == {*people, None}
+    assert [row["identity"] for row in manifest["people"]][:7] == [1, 2, 3, 4, 5, 6, 7]
+    assert {row["identity"] for row in manifest["people"][7:]} == {0}, "strangers"
+    assert all(
+        {"top", "top_colour", "bag", "hat", "hair", "build", "trim_colour"} <= set(row) for row in people.values()
+    )
 
 
 def test_another_seed_is_another_world(written: tuple[Path, dict[str, Any]]) -> None:

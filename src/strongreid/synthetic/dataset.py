@@ -17,13 +17,12 @@ from tqdm import tqdm
 
 from strongreid.errors import InputError
 from strongreid.files import atomic_folder, recover_folder
-from strongreid.synthetic.body import Body
 from strongreid.synthetic.camera import Pixels
 from strongreid.synthetic.journal import Finished, Journal, Row, find_set, read_manifest
 from strongreid.synthetic.passage import World
 from strongreid.synthetic.plan import Split, Subject, in_tasks, make_plan, plan_endlessly
 from strongreid.synthetic.settings import PRESETS, WorldSettings, preset
-from strongreid.synthetic.take import take
+from strongreid.synthetic.truth import Truth, label, observe
 from strongreid.synthetic.wardrobe import Person
 from strongreid.synthetic.workers import count_processes, map_in_order
 
@@ -57,6 +56,8 @@ class GeneratedImage:
     name: str
     pixels: Pixels
     """(height, width, 3)."""
+    truth: Truth | None = None
+    """Who, from which side, how much of them, in which clothes; None for a false alarm."""
 
 
 @dataclass(frozen=True)
@@ -71,12 +72,18 @@ class GeneratedIdentity:
 
 
 def images(
-    settings: WorldSettings | None = None, first: int = 1, last: int | None = None
+    settings: WorldSettings | None = None,
+    first: int = 1,
+    last: int | None = None,
+    *,
+    masks: bool = False,
+    joints: bool = False,
 ) -> Iterator[GeneratedImage]:
     """Render the set in memory, picture after picture, in the manifest's order.
 
     With `first` and `last` only the pictures of identities `first` to `last`, both included, are rendered.
-    Distractors follow the last identity: false alarms as one more, then each stranger as one more.
+    Distractors follow the last identity: false alarms as one more, then each stranger as one more. With `masks` and
+    `joints` each picture's truth has those too.
 
     Raises:
         InputError: `first` is less than 1, or `last` less than `first`.
@@ -84,7 +91,8 @@ def images(
     settings = settings or WorldSettings()
     _check_span(first, last)
     world = World(settings)
-    return (image for subject in make_plan(settings, first, last) for image in render(world, subject))
+    plan = make_plan(settings, first, last)
+    return (image for subject in plan for image in render(world, subject, masks=masks, joints=joints))
 
 
 def identities(
@@ -198,6 +206,7 @@ def describe(image: GeneratedImage) -> Row:
         "identity": image.identity,
         "camera": image.camera,
         "frame": image.frame,
+        **label(image.truth),
         "sha256": hashlib.sha256(image.pixels.tobytes()).hexdigest(),
     }
 
@@ -214,9 +223,8 @@ def _each_identity(world: World, plan: Iterator[Subject]) -> Iterator[GeneratedI
             yield GeneratedIdentity(number, subject.person, tuple(render(world, subject)))
 
 
-def render(world: World, subject: Subject) -> Iterator[GeneratedImage]:
+def render(world: World, subject: Subject, *, masks: bool = False, joints: bool = False) -> Iterator[GeneratedImage]:
     """Every picture of a subject."""
-    body = Body(subject.person, world.density) if subject.person else None
-    for shot in subject.shots:
-        pixels = take(world, subject, body, shot)
-        yield GeneratedImage(shot.split, shot.identity, shot.camera, shot.frame, shot.name, pixels)
+    for image in observe(world, subject, masks=masks, joints=joints):
+        shot = image.shot
+        yield GeneratedImage(shot.split, shot.identity, shot.camera, shot.frame, shot.name, image.pixels, image.truth)

@@ -24,6 +24,7 @@ from strongreid.errors import InputError
 from strongreid.synthetic.dice import GENERATOR_VERSION
 from strongreid.synthetic.plan import SPLITS, Subject, make_plan
 from strongreid.synthetic.settings import WorldSettings
+from strongreid.synthetic.truth import tell_people
 
 if sys.platform != "win32":
     import fcntl
@@ -32,9 +33,9 @@ GENERATOR_NAME = "strongreid.synthetic"
 MANIFEST = "manifest.json"
 
 Row = dict[str, Any]
-"""What the manifest says of one picture: file, identity, camera, frame, sha256 (of the pixels), jpeg_sha256."""
+"""What the manifest says of a picture: file, identity, camera, frame, labels, sha256 (of the pixels), jpeg_sha256."""
 
-_IMAGES, _END_OF_IMAGES = b'  "images": [\n', b"  ],\n"
+_IMAGES, _PEOPLE, _END = b'  "images": [\n', b'  "people": [\n', b"  ],\n"
 
 
 @dataclass(frozen=True)
@@ -56,15 +57,15 @@ def read_summary(root: Path) -> dict[str, Any]:
     with (root / MANIFEST).open("rb") as lines:
         inside = False
         for line in lines:
-            inside = inside and line != _END_OF_IMAGES
+            inside = inside and line != _END
             if not inside:
                 kept.append(line)
-            inside = inside or line == _IMAGES
+            inside = inside or line in (_IMAGES, _PEOPLE)
     summary = json.loads(b"".join(kept))
     wanted = {"generator", "version", "settings", "counts", "sha256"}
     if not isinstance(summary, dict) or not wanted <= summary.keys() or not isinstance(summary["settings"], dict):
         raise ValueError("not a manifest of a generated set")
-    return {key: value for key, value in summary.items() if key != "images"}
+    return {key: value for key, value in summary.items() if key not in ("images", "people")}
 
 
 def read_manifest(root: Path) -> dict[str, Any]:
@@ -178,9 +179,14 @@ class Journal:
 
     def finish(self) -> dict[str, Any]:
         """Complete the manifest; returns it without its rows."""
+        self._write(b"\n" + _END + _PEOPLE)
+        separator = b"    "
+        for row in tell_people(self.settings):
+            self._write(separator + json.dumps(row).encode(), flush=False)
+            separator = b",\n    "
         counts = {split: self.counts[split] for split in SPLITS}
         tail = f'  "counts": {json.dumps(counts)},\n  "sha256": "{self._whole.hexdigest()}"\n}}\n'
-        self._write(b"\n" + _END_OF_IMAGES + tail.encode())
+        self._write(b"\n" + _END + tail.encode())
         os.fsync(self._file.fileno())
         return read_summary(self._folder)
 
@@ -226,10 +232,11 @@ class Journal:
         self.counts[row["file"].partition("/")[0]] += 1
         self._whole.update(f"{row['sha256']}  {row['file']}\n".encode())
 
-    def _write(self, text: bytes) -> None:
+    def _write(self, text: bytes, *, flush: bool = True) -> None:
         self._file.seek(self._end)
         self._file.write(text)
-        self._file.flush()
+        if flush:
+            self._file.flush()
         self._end += len(text)
 
 

@@ -39,10 +39,24 @@ class _Sight:
     places: Floats
     normals: Floats
     window: Window
-    shown: Mask
-    """(rows, columns)."""
-    depth: Floats
-    """(rows, columns): metres towards the camera of what is shown."""
+    shape: tuple[int, int]
+    """Rows and columns."""
+    pixels: Indices
+    surfels: Surfels
+
+    @property
+    def shown(self) -> Mask:
+        """(rows, columns)."""
+        shown = np.zeros(self.shape, bool)
+        shown.reshape(-1)[self.pixels] = True
+        return shown
+
+    @property
+    def depth(self) -> Floats:
+        """(rows, columns): metres towards the camera of what is shown."""
+        depth = np.zeros(self.shape, np.float32)
+        depth.reshape(-1)[self.pixels] = self.places[2].take(self.surfels)
+        return depth
 
 
 class Trace:
@@ -69,12 +83,8 @@ class Trace:
         surfels: Surfels,
     ) -> None:
         """Note where the person is drawn; `pixels` and `surfels` are what `splat` returned."""
-        shown, depth = np.zeros(shape[0] * shape[1], bool), np.zeros(shape[0] * shape[1], np.float32)
-        shown[pixels] = True
-        depth[pixels] = places[2].take(surfels)
-        rows, columns = shape[:2]
-        self._sight = _Sight(places, normals, window, shown.reshape(rows, columns), depth.reshape(rows, columns))
-        self._covered = np.zeros((rows, columns), bool)
+        self._sight = _Sight(places, normals, window, (shape[0], shape[1]), pixels, surfels)
+        self._covered = np.zeros(shape[:2], bool)
 
     def cover(self, pixels: Indices) -> None:
         """Note flat numbers of pixels that something in front takes."""
@@ -102,16 +112,14 @@ class Trace:
 
     def areas(self) -> tuple[int, int, int]:
         """Canvas pixels of the whole body, of the part inside the picture, and of what is seen of that."""
-        shown = self._seen.shown
-        inside = int(np.count_nonzero(shown))
-        seen = int(np.count_nonzero(shown & ~self._covered))
+        inside = len(self._seen.pixels)
+        seen = inside - int(np.count_nonzero(self._covered.reshape(-1).take(self._seen.pixels)))
         return max(inside, self._whole_area(inside)), inside, seen
 
     def _whole_area(self, inside: int) -> int:
         """Drawn again on a canvas that holds all of the body, where the picture cuts some of it off."""
         sight = self._seen
-        rows, columns = sight.shown.shape
-        window, places = sight.window, sight.places
+        (rows, columns), window, places = sight.shape, sight.window, sight.places
         left, right = ((float(x) - window.left) * window.across for x in (places[0].min(), places[0].max()))
         low, high = ((window.top - float(y)) * window.down for y in (places[1].max(), places[1].min()))
         if left > 0 and right < columns - 1 and low > 0 and high < rows - 1:
@@ -139,7 +147,8 @@ class Trace:
         distance, window = pose.passage.distance, sight.window
         places = pose.body.joints(pose.stance, pose.yaw, pose.passage.elevation)
         scale = distance / (distance - places[:, 2])
-        rows, columns = sight.shown.shape
+        rows, columns = sight.shape
+        depth = sight.depth
         across = (places[:, 0] * scale - window.left) * window.across
         down = (window.top - places[:, 1] * scale) * window.down
         inside = (across >= 0) & (across < columns) & (down >= 0) & (down < rows)
@@ -149,6 +158,6 @@ class Trace:
         for aside, below in product(range(-_NEAR, _NEAR + 1), repeat=2):
             row = np.clip(np.floor(down) + below, 0, rows - 1).astype(np.int64)
             column = np.clip(np.floor(across) + aside, 0, columns - 1).astype(np.int64)
-            visible |= plain[row, column] & (sight.depth[row, column] - places[:, 2] < _BEHIND)
+            visible |= plain[row, column] & (depth[row, column] - places[:, 2] < _BEHIND)
         visible &= inside
         return np.stack([across * (size[0] / columns), down * (size[1] / rows)], axis=1), visible

@@ -11,7 +11,7 @@ from strongreid.synthetic.body import Body
 from strongreid.synthetic.camera import Pixels
 from strongreid.synthetic.passage import World
 from strongreid.synthetic.patterns import shows_third_colour
-from strongreid.synthetic.plan import JUNK, Shot, Subject, make_plan
+from strongreid.synthetic.plan import DISTRACTOR, JUNK, Shot, Subject, make_plan
 from strongreid.synthetic.settings import WorldSettings
 from strongreid.synthetic.skeleton import JOINTS
 from strongreid.synthetic.take import take
@@ -139,11 +139,16 @@ def track_of(subject: Subject, shot: Shot) -> str:
 
 
 def describe(image: WithTruth) -> dict[str, Any]:
-    """What a manifest's row can say about a picture, ready for JSON; the mask, a picture itself, stays out.
+    """Everything about a picture, ready for JSON; the mask, a picture itself, stays out.
 
     A false alarm has None as its subject, and nothing more.
     """
-    truth = image.truth
+    told = label(image.truth)
+    return told if image.truth is None else {**told, "attributes": attributes(image.truth.person)}
+
+
+def label(truth: Truth | None) -> dict[str, Any]:
+    """What a manifest's row says about a picture; what its person wears is told once, in `tell_people`."""
     if truth is None:
         return {"subject": None}
     told: dict[str, Any] = {
@@ -155,7 +160,6 @@ def describe(image: WithTruth) -> dict[str, Any]:
         "occlusion": truth.occlusion,
         "covered": truth.covered,
         "cut_off": truth.cut_off,
-        "attributes": attributes(truth.person),
     }
     if truth.joints is not None and truth.joints_visible is not None:
         told["joints"] = {
@@ -163,6 +167,15 @@ def describe(image: WithTruth) -> dict[str, Any]:
             for name, (x, y), seen in zip(JOINT_NAMES, truth.joints, truth.joints_visible, strict=True)
         }
     return told
+
+
+def tell_people(settings: WorldSettings) -> Iterator[dict[str, Any]]:
+    """A manifest's table of people, a row each, ready for JSON: subject, identity in file names, and attributes."""
+    labelled = settings.train_identities + settings.test_identities
+    for subject in make_plan(settings):
+        if subject.person is not None:
+            identity = subject.number if subject.number <= labelled else DISTRACTOR
+            yield {"subject": subject.number, "identity": identity, **attributes(subject.person)}
 
 
 def attributes(person: Person) -> dict[str, str | bool | float]:
@@ -186,6 +199,7 @@ def attributes(person: Person) -> dict[str, str | bool | float]:
         "bottom": outfit.bottom,
         "bottom_colour": name_colour(outfit.top_colour if dress else outfit.bottom_colour),
         "bottom_pattern": _bottom_pattern(outfit),
+        "trim_colour": "none" if _bottom_pattern(outfit) == "plain" else name_colour(outfit.trim_colour),
         "shoes": "boots" if person.boots else person.shoes,
         "shoe_colour": name_colour(person.shoe_colour),
         "bag": person.bag,

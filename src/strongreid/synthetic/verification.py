@@ -28,6 +28,7 @@ from strongreid.synthetic.dice import GENERATOR_VERSION
 from strongreid.synthetic.journal import MANIFEST, Row, read_manifest
 from strongreid.synthetic.plan import SPLITS, Subject, in_tasks, make_plan
 from strongreid.synthetic.settings import WorldSettings, settings_from
+from strongreid.synthetic.truth import tell_people
 from strongreid.synthetic.workers import count_processes, map_in_order
 
 Kind = Literal["missing", "extra", "file", "pixels", "labels", "settings", "version", "manifest"]
@@ -73,6 +74,7 @@ def verify(
     except InputError as error:
         return [*found, Difference("settings", MANIFEST, f"no set has these settings: {error}")]
     found += _check_plan(settings, rows)
+    found += _check_people(settings, manifest.get("people"))
     return [*found, *_check_pictures(settings, rows, processes, progress)] if pixels else found
 
 
@@ -155,6 +157,25 @@ def _check_plan(settings: WorldSettings, rows: dict[str, Row]) -> Iterator[Diffe
                 yield Difference("settings", shot.file, "these settings give it, but it is not listed")
     for file in unplanned:
         yield Difference("settings", file, "listed, but these settings do not give it")
+
+
+def _check_people(settings: WorldSettings, told: object) -> Iterator[Difference]:
+    """Who the settings give, in which clothes, against the table of people."""
+    if not isinstance(told, list):
+        yield _contradiction("it has no table of people")
+        return
+    place = 0
+    for place, expected in enumerate(json.loads(json.dumps(row)) for row in tell_people(settings)):
+        row = told[place] if place < len(told) else None
+        if not isinstance(row, dict):
+            yield Difference("labels", MANIFEST, f"people: subject {expected['subject']} is wanting")
+            continue
+        for key in sorted(expected.keys() | row.keys()):
+            if row.get(key) != expected.get(key):
+                held = f"{key} is {row.get(key)!r} in the manifest; the generator gives {expected.get(key)!r}"
+                yield Difference("labels", MANIFEST, f"people: subject {expected['subject']}: {held}")
+    if len(told) > place + 1:
+        yield Difference("labels", MANIFEST, f"people: {len(told) - place - 1} rows too many")
 
 
 def _check_pictures(
