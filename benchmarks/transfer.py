@@ -5,8 +5,9 @@
 
 The folders are real sets in the layout of Market-1501, of which query and gallery are read. With --laws, a smaller
 world is rendered anew with one law changed at a time, for each seed, and a small network is trained on it; the
-differences to the unchanged world are paired by seed, with 95 % intervals of Student's t. OUT keeps finished runs, so
-that a stopped command goes on. One thread; CPU seconds are of this process.
+differences to the unchanged world have 95 % intervals: with one seed over the people of the test set (a bootstrap),
+with more over seeds, paired (Student's t). OUT keeps finished runs, so that a stopped command goes on, and results for
+`strongreid compare`. One thread; CPU seconds are of this process.
 """
 
 import argparse
@@ -24,7 +25,7 @@ from measure import machine
 
 from strongreid.config import Config, ModelConfig, tiny
 from strongreid.data.readers import read_dataset
-from strongreid.evaluation import centre_cameras, evaluate
+from strongreid.evaluation import EvalResult, centre_cameras, compare_results, evaluate
 from strongreid.extraction import Extractor, query_and_gallery
 from strongreid.synthetic.dataset import WorldSettings, synthesize
 from strongreid.training.loop import train
@@ -109,8 +110,13 @@ def run(job: Job, folder: Path, real: dict[str, Path]) -> dict[str, Any]:
             "both": centre_cameras(*flip),
         }.items():  # fmt: skip
             result = evaluate(query, gallery, device="cpu")
+            result.save(result_of(folder, f"{name}, {how}"))
             scores[f"{name}, {how}"] = [100 * result.mAP, 100 * result.rank(1)]
     return scores
+
+
+def result_of(folder: Path, test: str) -> Path:
+    return folder / f"{test.replace(', ', '-').replace(' ', '_')}.json"
 
 
 def config_of(job: Job, folder: Path) -> Config:
@@ -135,22 +141,26 @@ def print_scores(scores: dict[str, Any]) -> None:
             print(f"| {name} | {value[0]:.1f} | {value[1]:.1f} |")
 
 
-def print_laws(results: list[list[dict[str, Any]]]) -> None:
+def print_laws(results: list[list[dict[str, Any]]], out: Path) -> None:
     """`results[seed][law]`."""
-    seeds = len(results)
-    columns = [name for name, value in results[0][0].items() if isinstance(value, list) and "both" not in name]
-    columns = [name for name in columns if "mirrored" not in name]
-    print(f"\nmAP, mean of {seeds} seeds, and the difference to the unchanged world with its 95 % interval\n")
-    print("| law | " + " | ".join(columns) + " |\n|---|" + "---|" * len(columns))
+    seeds, over = len(results), "seeds" if len(results) > 1 else "people of the test set"
+    tests = [name for name, value in results[0][0].items() if isinstance(value, list) and "mirrored" not in name]
+    tests = [name for name in tests if "both" not in name]
+    print(f"\nmAP, seeds: {seeds}, and the difference to the unchanged world with its 95 % interval over {over}\n")
+    print("| law | " + " | ".join(tests) + " |\n|---|" + "---|" * len(tests))
     for number, law in enumerate(LAWS):
         cells = []
-        for column in columns:
-            values = [one[number][column][0] for one in results]
+        for test in tests:
+            values = [one[number][test][0] for one in results]
             cell = f"{statistics.mean(values):.1f}"
             if number and seeds > 1:
-                moved = [value - one[0][column][0] for value, one in zip(values, results, strict=True)]
+                moved = [value - one[0][test][0] for value, one in zip(values, results, strict=True)]
                 reach = T_95[seeds] * statistics.stdev(moved) / seeds**0.5
                 cell += f" ({statistics.mean(moved):+.1f} ± {reach:.1f})"
+            elif number:
+                before, after = (EvalResult.load(result_of(out / f"law{n}-seed0", test)) for n in (0, number))
+                found = compare_results(before, after).measures["mAP"]
+                cell += f" ({100 * found.difference:+.1f}: {100 * found.low:+.1f} to {100 * found.high:+.1f})"
             cells.append(cell)
         print(f"| {law} | " + " | ".join(cells) + " |")
 
@@ -177,7 +187,8 @@ def main() -> None:
     if not arguments.laws:
         print_scores(finished["long"])
         return
-    print_laws([[finished[f"law{law}-seed{seed}"] for law in range(len(LAWS))] for seed in range(arguments.seeds)])
+    seeds = range(arguments.seeds)
+    print_laws([[finished[f"law{law}-seed{seed}"] for law in range(len(LAWS))] for seed in seeds], arguments.out)
 
 
 if __name__ == "__main__":
