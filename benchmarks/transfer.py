@@ -6,8 +6,8 @@
 The folders are real sets in the layout of Market-1501, of which query and gallery are read. With --laws, a smaller
 world is rendered anew with one law changed at a time, for each seed, and a small network is trained on it; the
 differences to the unchanged world have 95 % intervals: with one seed over the people of the test set (a bootstrap),
-with more over seeds, paired (Student's t). OUT keeps finished runs, so that a stopped command goes on, and results for
-`strongreid compare`. One thread; CPU seconds are of this process.
+with more over seeds, paired (Student's t). OUT keeps finished runs, so that a stopped command goes on, and
+results for `strongreid compare`. One thread; CPU seconds are of this process.
 """
 
 import argparse
