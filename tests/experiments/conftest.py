@@ -1,6 +1,7 @@
 """Two tiny data sets, a recipe of a second, and experiments that tests share."""
 
 import json
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -54,8 +55,8 @@ def recipe(tmp_path_factory):
     return file
 
 
-@pytest.fixture(scope="session")
-def plain_runs():
+@contextmanager
+def without_drawing():
     """Runs in this process leave out what takes most of their time: drawing, and measuring the machine."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("strongreid.training.loop.write_report", lambda *_: "")
@@ -63,14 +64,21 @@ def plain_runs():
         yield
 
 
+@pytest.fixture
+def plain_runs():
+    with without_drawing():
+        yield
+
+
 @pytest.fixture(scope="session")
-def call(recipe, sets, plain_runs):
+def call(recipe, sets):
     """An experiment on set a, unless the arguments name others; returns it read back."""
 
     def run(name, output, *arguments, code=0):
         named = [] if "--sets" in arguments else ["--sets", f"a={sets['a']}"]
         words = ["experiment", *name.split(), "--config", str(recipe), "--output", str(output), "--quiet", *named]
-        assert main([*words, *map(str, arguments)]) == code
+        with without_drawing():
+            assert main([*words, *map(str, arguments)]) == code
         return load_experiment(output)
 
     return run
