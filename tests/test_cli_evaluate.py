@@ -5,7 +5,9 @@ import json
 import pytest
 
 from strongreid.cli import main
-from strongreid.evaluation import EvalResult
+from strongreid.data.readers import read_dataset
+from strongreid.evaluation import EvalResult, centre_cameras, evaluate
+from strongreid.extraction import Extractor, query_and_gallery
 from strongreid.model.network import ReIDModel
 from strongreid.model.weights import InputSpec, save_model
 
@@ -44,3 +46,13 @@ def test_json_on_the_output_is_json_alone(folder, market, tmp_path, capsys):
 def test_refuses_what_drawn_galleries_and_breakdowns_do_not_have(folder, market, more, asked, capsys):
     assert run(folder, market, *more, *asked) == 2
     assert "--answers, --figures and --intervals" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("protocol", [[], ["--protocol", "market1501", "--breakdown", "identities"]])
+def test_centred_cameras_give_what_the_function_gives(folder, market, tmp_path, protocol):
+    assert run(folder, market, "--centre_cameras", "--output", tmp_path / "centred.json", *protocol) == 0
+    found = EvalResult.load(tmp_path / "centred.json")
+    extract = Extractor(folder, device="cpu")
+    tables = centre_cameras(*query_and_gallery(extract, read_dataset("market1501", market)))
+    assert found.model.endswith("+centred")
+    assert found.mAP == pytest.approx(evaluate(*tables, device="cpu").mAP, abs=1e-9)
