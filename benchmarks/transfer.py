@@ -38,7 +38,7 @@ LONG = WorldSettings(
     seed=22, train_identities=4000, test_identities=10, cameras=8, camera_visibility=0.6, frames_min=3,
     occlusion=0.0, bad_boxes=0.0, distractors=0.0, junk=0.0,
 )  # fmt: skip
-"""What --laws taught, and the paper's six tricks on top."""
+"""Nothing in front and exact boxes, as --laws suggests."""
 SHORT = WorldSettings(
     train_identities=500,
     test_identities=10,
