@@ -3,15 +3,18 @@
     python benchmarks/train_step.py [BACKBONE HEIGHT WIDTH [STEPS [float32|bf16|auto [compiled]]]]
 
 Straightforward is eager float32 in contiguous memory, one Adam group a parameter, center loss over the whole
-distance matrix, pictures handed over ready. Both sides start from the same weights and take the same batches in turn;
-printed are medians without the first two steps, spread, pictures a second, how far the losses are apart, and the
-share of the measured convolution rate. Ours includes the batched augmentation of uint8 pictures.
+distance matrix, pictures handed over ready. Both sides start from the same weights and take the same batches in turn,
+each in a process of its own, since how freed memory is kept is a setting of a whole process; printed are medians
+without the first two steps, spread, pictures a second, how far the losses are apart, and the share of the measured
+convolution rate. Ours includes the batched augmentation of uint8 pictures.
 """
 
+import multiprocessing
 import statistics
 import sys
 import time
 from collections.abc import Callable
+from multiprocessing.connection import Connection
 
 import numpy as np
 import torch
@@ -84,34 +87,57 @@ def ours(model: ReIDModel, centers: torch.Tensor, placement: Placement) -> Step:
     return step
 
 
+def side(name: str, backbone: str, size: tuple[int, int], precision: str, compiled: bool, ends: Connection) -> None:
+    """One side's process: takes a step whenever it is asked to, and answers with its loss and its seconds."""
+    placement = place("cpu", precision, compiled=compiled, keep_memory="auto" if name == "ours" else False)
+    pictures = np.random.default_rng(0).integers(0, 256, (PICTURES, *size, 3), dtype=np.uint8)
+    batches = Batches(pictures, np.arange(PICTURES) % IDENTITIES).epoch(0)
+    torch.manual_seed(0)
+    model = ReIDModel(backbone, IDENTITIES, pretrained=False).train()
+    centers = torch.randn(IDENTITIES, model.dim)
+    step = ours(model, centers, placement) if name == "ours" else straightforward(model, centers)
+    ends.send(placement.why)
+    with placement.memory():
+        while ends.recv():
+            started = time.perf_counter()
+            images, labels = next(batches)
+            augmented = time.perf_counter()
+            loss = step(images, labels)
+            ends.send((loss, time.perf_counter() - (started if name == "ours" else augmented)))
+
+
+def operations_of(backbone: str, size: tuple[int, int]) -> int:
+    """Of a training step for one picture: forward once, backward twice as much."""
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        ReIDModel(backbone, IDENTITIES, pretrained=False).eval()(torch.zeros(1, 3, *size))
+    return 3 * counter.get_total_flops()
+
+
 def main() -> None:
     backbone = sys.argv[1] if len(sys.argv) > 1 else "resnet18"
-    height, width = (int(value) for value in (sys.argv[2:4] if len(sys.argv) > 3 else (128, 64)))
+    size = (int(sys.argv[2]), int(sys.argv[3])) if len(sys.argv) > 3 else (128, 64)
     steps = int(sys.argv[4]) if len(sys.argv) > 4 else 20
-    placement = place("cpu", sys.argv[5] if len(sys.argv) > 5 else "auto", compiled=sys.argv[6:] == ["compiled"])
-    pictures = np.random.default_rng(0).integers(0, 256, (PICTURES, height, width, 3), dtype=np.uint8)
-    batches = Batches(pictures, np.arange(PICTURES) % IDENTITIES).epoch(0)
-    models = [ReIDModel(backbone, IDENTITIES, pretrained=False).train() for _ in range(2)]
-    models[1].load_state_dict(models[0].state_dict())
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        ReIDModel(backbone, IDENTITIES, pretrained=False).eval()(torch.zeros(1, 3, height, width))
-    operations = 3 * counter.get_total_flops()  # forward once, backward twice as much
-    centers = torch.randn(IDENTITIES, models[0].dim)
-    sides = {"straightforward": straightforward(models[0], centers), "ours": ours(models[1], centers, placement)}
+    precision = sys.argv[5] if len(sys.argv) > 5 else "auto"
+    spawn, sides = multiprocessing.get_context("spawn"), {}
+    for name in ("straightforward", "ours"):
+        sides[name], other = spawn.Pipe()
+        given = (name, backbone, size, precision, sys.argv[6:] == ["compiled"], other)
+        spawn.Process(target=side, args=given, daemon=True).start()
+    why = {name: ends.recv() for name, ends in sides.items()}["ours"]
     times: dict[str, list[float]] = {name: [] for name in sides}
     losses: dict[str, list[float]] = {name: [] for name in sides}
     peaks = []
     for _ in range(steps):
-        started = time.perf_counter()
-        images, labels = next(batches)
-        augmenting = time.perf_counter() - started
-        for name, step in sides.items():
-            started = time.perf_counter()
-            losses[name].append(step(images, labels))
-            times[name].append(time.perf_counter() - started + (augmenting if name == "ours" else 0))
+        for name, ends in sides.items():
+            ends.send(True)
+            loss, seconds = ends.recv()
+            losses[name].append(loss)
+            times[name].append(seconds)
         peaks.append(measured_peak(place("cpu", "float32")))
-    print(f"{backbone} {height}x{width}, batch 64, {placement.why}, torch {torch.__version__}")
-    peak = statistics.median(peaks)
+    for ends in sides.values():
+        ends.send(False)
+    print(f"{backbone} {size[0]}x{size[1]}, batch 64, {why}, torch {torch.__version__}")
+    peak, operations = statistics.median(peaks), operations_of(backbone, size)
     for name, all_seconds in times.items():
         seconds = all_seconds[WARM:]
         middle = statistics.median(seconds)

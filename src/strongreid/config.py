@@ -181,6 +181,7 @@ class RunConfig:
         compile: compile the network for training; "auto" does on CUDA.
         channels_last: memory format of images and weights; false is contiguous.
         winograd: convolutions with fewer multiplications; "auto" takes them on a CPU in float32.
+        keep_memory: keep what a step frees for the next one; "auto" does on a CPU, where the C library can.
         timeout: of several processes: seconds after which one that waits for another gives up.
     """
 
@@ -192,6 +193,7 @@ class RunConfig:
     compile: Literal["auto"] | bool = "auto"
     channels_last: bool = True
     winograd: Literal["auto"] | bool = "auto"
+    keep_memory: Literal["auto"] | bool = "auto"
     timeout: int = 600
 
 

@@ -105,7 +105,7 @@ def test_every_setting_but_the_place_and_the_test_makes_another_run():
     base = tiny()
     first = training_fingerprint(base, "data")
     places = {"data.root", "data.kind", "data.store", "data.on_device", "run.output", "run.device", "run.threads"}
-    places |= {"run.timeout"}
+    places |= {"run.timeout", "run.keep_memory"}
     seen = {first}
     for room, values in base.to_dict().items():
         for key, value in values.items():

@@ -64,6 +64,16 @@ def test_every_choice_can_be_overridden(no_bf16):
     assert place("cpu").arrange(images) is images
 
 
+def test_training_on_a_cpu_keeps_its_memory_and_nothing_else_does(monkeypatch, two_gpus):
+    monkeypatch.setattr(hardware, "can_keep", lambda: True)
+    assert place("cpu", keep_memory="auto").why.endswith("freed memory kept")
+    assert not place("cuda", keep_memory="auto").keeps_memory
+    assert not place("cpu").keeps_memory
+    assert not place("cpu", keep_memory=False).keeps_memory
+    monkeypatch.setattr(hardware, "can_keep", lambda: False)
+    assert not place("cpu", keep_memory=True).keeps_memory
+
+
 def test_each_process_of_a_machine_has_its_own_gpu(two_gpus):
     placements = [place("auto", local_rank=rank, compiled="auto") for rank in range(2)]
     assert [placement.device for placement in placements] == [torch.device("cuda", 0), torch.device("cuda", 1)]

@@ -133,11 +133,12 @@ def measure(config: Config, trained: ReadSet, logged: Mapping[str, float]) -> Sp
         run.model.train()
         batches = (batch for epoch in range(STEPS + 1) for batch in run.batches.epoch(epoch))
         taken: list[float] = []
-        while len(taken) <= STEPS and sum(taken) < SECONDS:
-            began = time.perf_counter()
-            train_epoch(run, run.network, log, 0, islice(batches, 1))
-            placement.wait()
-            taken.append(time.perf_counter() - began)
+        with placement.memory():
+            while len(taken) <= STEPS and sum(taken) < SECONDS:
+                began = time.perf_counter()
+                train_epoch(run, run.network, log, 0, islice(batches, 1))
+                placement.wait()
+                taken.append(time.perf_counter() - began)
         known = statistics.median(taken[1:] or taken) / size
         source = f"measured, {max(1, len(taken) - 1)} steps"
     some = np.repeat(picture, config.eval.batch, axis=0)

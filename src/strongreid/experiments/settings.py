@@ -14,7 +14,7 @@ from strongreid.errors import InputError
 
 PLACES = {
     "data": {"root", "kind", "store", "on_device"},
-    "run": {"output", "device", "threads", "timeout"},
+    "run": {"output", "device", "threads", "timeout", "keep_memory"},
     "eval": {field.name for field in dataclasses.fields(Config().eval)},
 }
 """Settings that say where a run works or how it is tested, and not what is trained."""

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from strongreid.errors import InputError
+from strongreid.model.kept_memory import can_keep, memory_kept
 from strongreid.model.winograd import use_winograd
 
 PrecisionName = Literal["auto", "float32", "bf16"]
@@ -30,6 +31,8 @@ class Placement:
     """Whether convolutions of many channels are computed with fewer multiplications (`model.winograd`)."""
     compiled: bool = False
     """Whether training compiles the network."""
+    keeps_memory: bool = False
+    """Whether training keeps the memory that its steps free (`model.kept_memory`)."""
 
     def autocast(self) -> AbstractContextManager[object]:
         """Context in which forward passes run in the chosen precision; weights stay float32."""
@@ -49,6 +52,10 @@ class Placement:
         """Images in the memory format of the model; augmentation makes them channels-last."""
         return images if self.channels_last else images.contiguous()
 
+    def memory(self) -> AbstractContextManager[None]:
+        """Context in which to train: what a step frees is kept for the next, where that was chosen."""
+        return memory_kept(self.keeps_memory)
+
     def wait(self) -> None:
         """Until the device has done all it was given."""
         if self.device.type == "cuda":
@@ -63,6 +70,7 @@ def place(
     compiled: bool | Literal["auto"] = False,
     channels_last: bool = True,
     winograd: bool | Literal["auto"] = "auto",
+    keep_memory: bool | Literal["auto"] = False,
 ) -> Placement:
     """Choose where and how to run.
 
@@ -73,6 +81,7 @@ def place(
         compiled: "auto" compiles training on CUDA; on a CPU it cost a minute and gave nothing (docs/log.md).
         channels_last: the memory format of images and weights.
         winograd: "auto" takes these convolutions on a CPU in float32.
+        keep_memory: "auto" keeps what training frees on a CPU; only where the C library is glibc.
 
     Raises:
         InputError: a device that this machine or this torch does not have.
@@ -82,6 +91,7 @@ def place(
     on_cpu = chosen.type == "cpu"
     compiles = chosen.type == "cuda" if compiled == "auto" else compiled
     tiles = on_cpu and not bf16 if winograd == "auto" else winograd
+    keeps = can_keep() and (on_cpu if keep_memory == "auto" else keep_memory)
     parts = [
         torch.cuda.get_device_name(chosen) if chosen.type == "cuda" else str(chosen),
         *([f"{torch.get_num_threads()} threads"] if on_cpu else []),
@@ -89,8 +99,9 @@ def place(
         "channels last" if channels_last else "contiguous",
         *(["Winograd convolutions"] if tiles else []),
         *(["compiled"] if compiles else []),
+        *(["freed memory kept"] if keeps else []),
     ]
-    return Placement(chosen, bf16, ", ".join(parts), channels_last, tiles, compiles)
+    return Placement(chosen, bf16, ", ".join(parts), channels_last, tiles, compiles, keeps)
 
 
 def cpu_has_bf16() -> bool:

@@ -86,7 +86,7 @@ def restore(content: dict[str, Any], parts: Mapping[str, Any]) -> State:
 
 def _differences(stored: dict[str, Any], asked: dict[str, Any]) -> list[str]:
     """Settings that differ, as `optim.lr: 0.1, now 0.2`; where it runs may differ, what it computes may not."""
-    places = ("output", "device", "threads", "timeout")
+    places = ("output", "device", "threads", "timeout", "keep_memory")
     free = {("data", "root"), ("data", "store"), ("data", "on_device"), *(("run", name) for name in places)}
     found = []
     for room in sorted(set(stored) | set(asked)):

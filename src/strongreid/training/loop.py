@@ -51,7 +51,8 @@ def train(config: Config, *, resume: bool = False, progress: bool = True) -> Eva
         saved = world.once(lambda: _open_run(folder, config.to_dict(), resume))
         run = prepare(config, world, placement, folder, progress=progress)
         try:
-            return _train(run, folder, saved, progress)
+            with placement.memory():
+                return _train(run, folder, saved, progress)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -71,6 +72,7 @@ def place_run(config: Config) -> Placement:
         compiled=settings.compile,
         channels_last=settings.channels_last,
         winograd=settings.winograd,
+        keep_memory=settings.keep_memory,
     )
 
 

@@ -33,7 +33,7 @@ def profile(config: Config, *, progress: bool = True) -> str:
         InputError: as for `train`.
     """
     placement = place_run(config)
-    with join(placement.device, config.run.timeout) as world:
+    with join(placement.device, config.run.timeout) as world, placement.memory():
         folder = Path(config.run.output)
         run = prepare(config, world, placement, folder, progress=progress)
         run.model.train()
