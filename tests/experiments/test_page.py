@@ -105,6 +105,18 @@ def test_the_page_asks_no_host_for_anything_and_runs_nothing(experiment, tmp_pat
             assert b"<script" not in base64.b64decode(content)
 
 
+def test_the_title_is_said_once_and_what_is_wide_can_be_scrolled(experiment, tmp_path):
+    write_page([experiment], tmp_path / "one.html")
+    write_page([experiment, experiment], tmp_path / "two.html")
+    for name, headings in (("one", ["h1"]), ("two", ["h1", "h2", "h2"])):
+        page = Reader(tmp_path / f"{name}.html")
+        assert [tag for tag, _ in page.tags if tag in ("h1", "h2")] == headings
+        for (before, attributes), (tag, _) in zip(page.tags, page.tags[1:], strict=False):
+            if tag in ("table", "img"):
+                assert before == "div", "a phone would shrink it to nothing, or the whole page would scroll"
+                assert attributes.get("class", "") == ("wide" if tag == "table" else "")
+
+
 def test_the_same_experiment_gives_the_same_bytes(experiment, tmp_path):
     for name in ("a", "b"):
         write_page([experiment], tmp_path / f"{name}.html")

@@ -205,7 +205,7 @@ def test_the_plan_estimates_and_writes_nothing(recipe, sets, tmp_path, capsys):
     text = capsys.readouterr().out
     assert "7 rows, 2 seeds, 1 columns: 14 cells from 14 training runs" in text
     assert "14 to run" in text
-    assert text.count("measured, 3 steps") == 2, "last stride 2 and 1"
+    assert len(re.findall(r"measured, \d+ steps", text)) == 2, "last stride 2 and 1"
     assert not (tmp_path / "out").exists()
 
 

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from strongreid.training.collapse import PATIENCE, collapse_warning, is_trivial
+from strongreid.training.collapse import PATIENCE, PATIENCE_ALONE, collapse_warning, is_due, is_trivial
 
 COLLAPSED = [(7.492, 0.705), (6.777, 0.349), (6.751, 0.329)]  # plain baseline from scratch, 743 identities
 LEARNT = {
@@ -36,8 +36,24 @@ def test_one_term_at_its_value_is_not_enough():
     assert is_trivial({"identity": math.log(10), "triplet": 0.3}, trivial)
 
 
+def test_the_id_loss_alone_is_given_longer():
+    """Of a run without triplet loss that learnt (docs/collapse.md): two of its epochs look like a collapse."""
+    trivial = {"identity": math.log(400)}
+    found = [is_trivial({"identity": mean}, trivial) for mean in (6.143, 5.941, 5.809, 5.564)]
+    assert found == [True, True, False, False]
+    assert [epochs for epochs in range(20) if is_due(epochs, trivial)] == [PATIENCE_ALONE, PATIENCE_ALONE + 10]
+    both = trivial | {"triplet": 0.3}
+    assert [epochs for epochs in range(20) if is_due(epochs, both)] == [PATIENCE, PATIENCE + 10]
+
+
 def test_the_warning_shows_both_values_and_the_remedy():
-    text = collapse_warning({"identity": 6.75}, {"identity": 6.61}, 2)
+    text = collapse_warning({"identity": 6.75}, {"identity": 6.61}, 2, "none")
     assert "identity 6.750 (trivial: 6.610)" in text
     assert "for 2 epochs" in text
     assert "--model.neck bnneck" in text
+
+
+def test_nobody_with_bnneck_is_told_to_use_it():
+    text = collapse_warning({"identity": 6.75}, {"identity": 6.61}, 2, "bnneck")
+    assert "--model.neck" not in text
+    assert "lower --optim.lr" in text

@@ -208,7 +208,9 @@ def test_a_collapse_is_noticed_and_the_remedy_named(market, tmp_path, capsys, mo
         return Output(same, same, self.classifier(same))
 
     monkeypatch.setattr(ReIDModel, "forward", blind)
-    config = configure(market, tmp_path / "run", optim={"epochs": 3}, loss={"center_weight": 0.0})
+    config = configure(
+        market, tmp_path / "run", optim={"epochs": 3}, loss={"center_weight": 0.0}, model={"neck": "none"}
+    )
     train(config, progress=False)
     said = capsys.readouterr().err
     assert "trivial value" in said

@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,9 @@ from strongreid.experiments.records import DataSet
 from strongreid.experiments.sets import ReadSet
 from strongreid.experiments.settings import changed, config_of
 
-STEPS, SECONDS = 3, 20.0
-"""Steps measured of each shape after one that is not, and the time after which no further one is begun."""
+STEPS, ENOUGH, SECONDS = 3, 1.0, 20.0
+"""Steps measured of each shape after one that is not; short ones go on for a second, since on a machine that is
+shared three of 0.1 s say little; and the time after which no further one is begun."""
 SOME = 100
 """Pictures decoded to see how long that takes."""
 _SHAPE = {
@@ -129,12 +130,12 @@ def measure(config: Config, trained: ReadSet, logged: Mapping[str, float]) -> Sp
     source = "from the logs of earlier runs"
     if known is None:
         log = RunLog(Path(), progress=False, device=placement.device.type)
-        log.begin_epoch(1, 1, STEPS + 1, size)
+        log.begin_epoch(1, 1, 1, size)
         run.model.train()
-        batches = (batch for epoch in range(STEPS + 1) for batch in run.batches.epoch(epoch))
+        batches = (batch for epoch in count() for batch in run.batches.epoch(epoch))
         taken: list[float] = []
         with placement.memory():
-            while len(taken) <= STEPS and sum(taken) < SECONDS:
+            while sum(taken) < (SECONDS if len(taken) <= STEPS else ENOUGH):
                 began = time.perf_counter()
                 train_epoch(run, run.network, log, 0, islice(batches, 1))
                 placement.wait()

@@ -21,7 +21,7 @@ from strongreid.files import write_json
 from strongreid.model.hardware import Placement, measured_peak, place
 from strongreid.model.weights import save_model
 from strongreid.training.checkpoint import State, load_state, restore, save_state
-from strongreid.training.collapse import PATIENCE, collapse_warning, is_trivial
+from strongreid.training.collapse import collapse_warning, is_due, is_trivial
 from strongreid.training.freezing import freeze_stages
 from strongreid.training.memory import is_out_of_memory, what_fits
 from strongreid.training.network import statistics_kept
@@ -184,11 +184,11 @@ def _scores(result: EvalResult) -> dict[str, float]:
 
 
 def _warn_of_collapse(log: RunLog, state: State, means: dict[str, float], run: Run) -> None:
-    """Say so when the loss sits where a network that sees nothing has it; once, and again every ten epochs."""
+    """Say so when the loss sits where a network that sees nothing has it."""
     trivial = run.network.criterion.trivial(run.batches.identities)
     state.trivial_epochs = state.trivial_epochs + 1 if is_trivial(means, trivial) else 0
-    if state.trivial_epochs % 10 == PATIENCE:
-        warning = collapse_warning(means, trivial, state.trivial_epochs)
+    if is_due(state.trivial_epochs, trivial):
+        warning = collapse_warning(means, trivial, state.trivial_epochs, run.config.model.neck)
         log.write("collapse", epoch=state.epoch, message=warning)
         log.say(warning)
 
