@@ -84,8 +84,8 @@ class Body:
             self._pieces.append((part.bone, slice(start, stop), places, normals))
             albedo.append(colours)
             start = stop
-        self.albedo = np.rint(np.clip(np.concatenate(albedo), 0, 255)).astype(np.float32)
-        """(surfels, 3), whole numbers from 0 to 255."""
+        self.albedo = np.ascontiguousarray(np.rint(np.clip(np.concatenate(albedo, axis=1), 0, 255)), np.float32)
+        """(3, surfels), whole numbers from 0 to 255."""
 
     def pose(self, stance: Stance, yaw: float, elevation: float) -> tuple[Floats, Floats]:
         """Places and normals, (3, surfels) float32 each, as seen by a camera: x right, y up, z towards it.
@@ -93,8 +93,8 @@ class Body:
         `yaw` turns the body (0 faces the camera), `elevation` raises the camera; both in radians.
         """
         view = _view(yaw, elevation)
-        places = np.empty((3, len(self.albedo)), np.float32)
-        normals = np.empty((3, len(self.albedo)), np.float32)
+        places = np.empty((3, self.albedo.shape[1]), np.float32)
+        normals = np.empty((3, self.albedo.shape[1]), np.float32)
         bones = self._skeleton.bones(stance)
         chain = [bone for name, *_ in self._pieces for bone in bones[name]]
         frames = _turn(view, [part for bone in chain for row in bone.frame for part in row])
@@ -130,7 +130,7 @@ def _view(yaw: float, elevation: float) -> npt.NDArray[np.float64]:
 
 
 def _stack(part: Part) -> tuple[Floats, Floats, Floats]:
-    """Static columns of a part: (4 or 8, surfels) places, (3 or 6, surfels) normals, (surfels, 3) albedo.
+    """Static columns of a part: (4 or 8, surfels) places, (3 or 6, surfels) normals, (3, surfels) albedo.
 
     A straight tube has the columns [lateral, depth, v, 1]; a bent one has two such blocks, one per bone,
     whose weights fade from one to the other around the joint (linear skinning).
@@ -151,8 +151,8 @@ def _stack(part: Part) -> tuple[Floats, Floats, Floats]:
         lower = np.stack([lateral, depth, (along - bend) / (1 - bend), np.ones(rows * columns)]) * late
         places = np.concatenate([upper, lower])
         normals = np.concatenate([normals * early, normals * late])
-    albedo = part.albedo.reshape(-1, 3)
-    kept = albedo[:, 0] >= 0
+    albedo = part.albedo.reshape(-1, 3).T
+    kept = albedo[0] >= 0
     # In C order: indexing leaves the columns together, and products with them take twice as long.
     static = (np.ascontiguousarray(quantise(columns[:, kept])) for columns in (places, normals))
-    return next(static), next(static), albedo[kept]
+    return next(static), next(static), albedo[:, kept]

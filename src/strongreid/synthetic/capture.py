@@ -117,8 +117,8 @@ def photograph_nobody(world: World, camera: Camera, dice: Dice) -> Pixels:
     left, top = dice.below(scene.width - wide), dice.below(scene.height - tall)
     piece = scene.crop((left, top, left + wide, top + tall))
     size = _native_size(tall, settings)
-    image = camera.develop(piece.resize(size, Image.Resampling.BOX), 1.0, 0.0, dice)
-    return np.asarray(image.resize((settings.width, settings.height), Image.Resampling.BILINEAR))
+    pixels = camera.develop(np.asarray(piece.resize(size, Image.Resampling.BOX)), 1.0, 0.0, dice)
+    return _to_size(pixels, settings)
 
 
 def _seen(body: Body, stance: Stance, yaw: float, passage: Passage) -> tuple[Floats, Floats]:
@@ -232,15 +232,15 @@ def _paint(canvas: Pixels, figure: _Figure, light: Light) -> tuple[Indices, Surf
     body, places, normals = figure.body, figure.places, figure.normals
     pixels, surfels = splat(places, normals, figure.window, (canvas.shape[0], canvas.shape[1]), body.spacing)
     # A surfel takes about two pixels, and is shaded once.
-    seen = np.zeros(len(body.albedo), bool)
-    seen[surfels] = True
-    shown = np.flatnonzero(seen).astype(np.int32)
+    place = np.zeros(body.albedo.shape[1], np.int32)
+    place[surfels] = 1
+    shown = np.flatnonzero(place)
     colours = shade(shown, places, normals, body.albedo, light, body.person.height)
-    words = np.zeros((len(shown), 4), np.uint8)
-    words[:, :3] = np.minimum(colours, 255, out=colours)
-    place = np.empty(len(body.albedo), np.int32)
+    red, green, blue = np.minimum(colours, 255, out=colours).astype(np.uint32)
+    red |= np.left_shift(green, 8, out=green)
+    red |= np.left_shift(blue, 16, out=blue)
     place[shown] = np.arange(len(shown), dtype=np.int32)
-    canvas.view(np.uint32).reshape(-1)[pixels] = words.view(np.uint32)[:, 0].take(place.take(surfels))
+    canvas.view("<u4").reshape(-1)[pixels] = red.take(place.take(surfels))
     return pixels, surfels
 
 
@@ -314,10 +314,19 @@ def _sense(
     image: Image.Image, passage: Passage, native: tuple[int, int], settings: WorldSettings, dice: Dice
 ) -> Pixels:
     """Down to the sensor's resolution, through the sensor, and to the size of the set's pictures."""
-    image = image.resize(native, Image.Resampling.BOX)
-    image = passage.camera.develop(
-        image, passage.exposure, passage.smear * native[1] / 120, dice, passage.daylight.noise
+    pixels = passage.camera.develop(
+        np.asarray(image.resize(native, Image.Resampling.BOX)),
+        passage.exposure,
+        passage.smear * native[1] / 120,
+        dice,
+        passage.daylight.noise,
     )
-    if image.size != (settings.width, settings.height):
-        image = image.resize((settings.width, settings.height), Image.Resampling.BILINEAR)
-    return np.asarray(image)
+    return _to_size(pixels, settings)
+
+
+def _to_size(pixels: Pixels, settings: WorldSettings) -> Pixels:
+    """The picture at the size of the set's pictures."""
+    size = (settings.width, settings.height)
+    if (pixels.shape[1], pixels.shape[0]) == size:
+        return pixels
+    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR))
