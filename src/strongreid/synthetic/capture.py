@@ -22,6 +22,7 @@ from strongreid.synthetic.tube import Floats
 
 _BOUNCE = (0.10, 0.09, 0.08)
 _SOMEONE_BEHIND = 0.22
+_LEVELS = np.arange(256)
 _MARGIN = 8  # canvas pixels: farther than the blur of an outline reaches
 
 
@@ -215,10 +216,10 @@ def _lit(piece: Image.Image, figures: list[_Figure], passage: Passage) -> Pixels
         (passage.elevation, passage.distance),
         (daylight.shadow, daylight.softness),
     )
-    factors = (np.arange(256)[:, None] / 255 * np.round(daylight.brightness, 6)).astype(np.float32)
-    plain = np.minimum(np.arange(256, dtype=np.float32)[:, None] * factors[255], 255).astype(np.uint8)
-    plainly = piece.point(plain.T.ravel().tolist()).tobytes("raw", "RGBX")
-    canvas = np.frombuffer(bytearray(plainly), np.uint8).reshape(piece.height, piece.width, 4)
+    factors = (_LEVELS[:, None] / 255 * np.round(daylight.brightness, 6)).astype(np.float32)
+    canvas = np.frombuffer(piece.tobytes("raw", "RGBX"), np.uint8).reshape(piece.height, -1)
+    plain = canvas * np.tile(np.append(factors[255], np.float32(0)), piece.width)
+    canvas = np.minimum(plain, 255, out=plain).astype(np.uint8).reshape(piece.height, piece.width, 4)
     if (shaded := ImageChops.invert(left).getbbox()) is not None:
         rows, columns = slice(shaded[1], shaded[3]), slice(shaded[0], shaded[2])
         lit = factors.take(np.asarray(left.crop(shaded)), 0)
@@ -286,11 +287,19 @@ def _add_prop(
         min(tall, tall - foot + image.height + _MARGIN),
     )
     sprite = _cut(prop, (wide, tall), part, flipped=flipped)
-    table = [min(255, round(level * share)) for share in brightness for level in range(256)]
     outline = sprite.getchannel("A").filter(ImageFilter.GaussianBlur(0.8))
     place = (left + part[0], foot - tall + part[1])
-    image.paste(sprite.convert("RGB").point(table), place, outline)
+    image.paste(_shone_on(sprite, brightness), place, outline)
     return place, outline
+
+
+def _shone_on(sprite: Image.Image, brightness: tuple[float, float, float]) -> Image.Image:
+    """The colours of a cut-out in the light of the place, without its cover."""
+    bands = []
+    for band, share in zip(sprite.split(), brightness, strict=False):
+        table = np.minimum(np.rint(_LEVELS * share), 255).astype(np.uint8).tobytes()
+        bands.append(Image.frombytes("L", sprite.size, band.tobytes().translate(table)))
+    return Image.merge("RGB", bands)
 
 
 def _cut(prop: Prop, size: tuple[int, int], part: tuple[int, int, int, int], *, flipped: bool) -> Image.Image:

@@ -67,7 +67,7 @@ def splat(
     words |= np.arange(1, len(facing) + 1, dtype=word)
     nearest = np.zeros(shape, word)
     np.maximum.at(nearest.reshape(-1), pixel, words)
-    _spread(nearest, _side(spacing, window))
+    nearest = _spread(nearest, _side(spacing, window))
     shown = np.flatnonzero(_close_pinholes(nearest))
     numbers = (nearest.reshape(-1).take(shown) & word((1 << bits) - 1)).astype(np.int64)
     numbers -= 1
@@ -81,8 +81,7 @@ def count_pixels(
     _, pixel = _land(places, normals, window, shape)
     covered = np.zeros(shape, np.bool_)
     covered.reshape(-1)[pixel] = True
-    _spread(covered, _side(spacing, window))
-    return int(np.count_nonzero(_close_pinholes(covered)))
+    return int(np.count_nonzero(_close_pinholes(_spread(covered, _side(spacing, window)))))
 
 
 def _side(spacing: float, window: Window) -> int:
@@ -111,15 +110,23 @@ def _land(
     return facing, pixel
 
 
-def _spread(nearest: Canvas, side: int) -> None:
-    """Let every surfel cover `side` x `side` pixels, in place; of those that claim a pixel the largest wins."""
-    for step in range(side - 1):
-        for view in (nearest, nearest.T):
+def _spread(seeds: Canvas, side: int) -> Canvas:
+    """Let every surfel cover `side` x `side` pixels; of those that claim a pixel the largest wins."""
+    width, flat = seeds.shape[1], seeds.reshape(-1)
+    taller = flat.copy()
+    np.maximum(flat[width:], flat[:-width], out=taller[width:])
+    wider = taller.copy()
+    # In one line: nothing lies in the last column, so nothing comes round to the next row.
+    np.maximum(taller[1:], taller[:-1], out=wider[1:])
+    spread = wider.reshape(seeds.shape)
+    for step in range(1, side - 1):
+        for view in (spread, spread.T):
             former, latter = view[:-1], view[1:]
             if step % 2 == 0:
                 np.maximum(latter, former, out=latter)
             else:
                 np.maximum(latter, former, out=former)
+    return spread
 
 
 def _close_pinholes(nearest: Canvas) -> npt.NDArray[np.bool_]:
@@ -153,9 +160,7 @@ def shade(
     lengths += np.float32(1e-6)
     towards *= np.divide(1, lengths, out=lengths)
     sunlit = _dot(towards, light.towards_sun)
-    level = places[1].take(surfels)
-    level *= np.float32(1 / body_height)
-    np.minimum(np.maximum(level, 0, out=level), 1, out=level)
+    level = np.clip(places[1].take(surfels) * np.float32(1 / body_height), 0, 1)
     if light.shade_left < 1.0:
         sunlit = np.where(level > light.shade_edge, sunlit, sunlit * np.float32(light.shade_left))
     if light.dapples is not None:
