@@ -13,7 +13,7 @@ from strongreid.synthetic.clothes import Tailor
 from strongreid.synthetic.dice import Dice
 from strongreid.synthetic.headwear import make_head
 from strongreid.synthetic.skeleton import Proportions, Skeleton, Stance
-from strongreid.synthetic.tube import Floats, Part
+from strongreid.synthetic.tube import Floats, Tube
 from strongreid.synthetic.wardrobe import Person, wears_hood
 
 _BLEND = 0.10  # half the length over which a limb bends, as a share of the limb
@@ -32,7 +32,8 @@ def quantise(values: npt.ArrayLike) -> npt.NDArray[np.float32]:
     A product of two is a multiple of 2^-22, and no sum of such products here reaches 4 metres: float32 holds
     them exactly, so the order of adding, and with it the processor and the BLAS, makes no difference.
     """
-    return (np.rint(np.asarray(values, np.float64) * 2048.0) / 2048.0).astype(np.float32)
+    steps = np.multiply(values, 2048.0)
+    return np.divide(np.rint(steps, out=steps), 2048.0, out=steps).astype(np.float32)
 
 
 def measure(person: Person) -> Proportions:
@@ -78,14 +79,24 @@ class Body:
         self._pieces: list[tuple[str, slice, Floats, Floats]] = []
         albedo: list[Floats] = []
         start = 0
+        shared: dict[tuple[int, float | None], tuple[Floats, Floats]] = {}
         for part in parts:
-            places, normals, colours = _stack(part)
+            colours = part.albedo.reshape(-1, 3).T
+            kept = colours[0] >= 0
+            if kept.all():  # left and right are often one tube
+                key = (id(part.tube), part.bend)
+                if key not in shared:
+                    shared[key] = _stack(part.tube, part.bend)
+                places, normals = shared[key]
+            else:
+                places, normals = (columns.compress(kept, 1) for columns in _stack(part.tube, part.bend))
+                colours = colours.compress(kept, 1)
             stop = start + places.shape[1]
             self._pieces.append((part.bone, slice(start, stop), places, normals))
             albedo.append(colours)
             start = stop
-        self.albedo = np.rint(np.clip(np.concatenate(albedo), 0, 255)).astype(np.float32)
-        """(surfels, 3), whole numbers from 0 to 255."""
+        self.albedo = np.ascontiguousarray(np.rint(np.clip(np.concatenate(albedo, axis=1), 0, 255)), np.float32)
+        """(3, surfels), whole numbers from 0 to 255."""
 
     def pose(self, stance: Stance, yaw: float, elevation: float) -> tuple[Floats, Floats]:
         """Places and normals, (3, surfels) float32 each, as seen by a camera: x right, y up, z towards it.
@@ -93,12 +104,14 @@ class Body:
         `yaw` turns the body (0 faces the camera), `elevation` raises the camera; both in radians.
         """
         view = _view(yaw, elevation)
-        places = np.empty((3, len(self.albedo)), np.float32)
-        normals = np.empty((3, len(self.albedo)), np.float32)
+        places = np.empty((3, self.albedo.shape[1]), np.float32)
+        normals = np.empty((3, self.albedo.shape[1]), np.float32)
         bones = self._skeleton.bones(stance)
         chain = [bone for name, *_ in self._pieces for bone in bones[name]]
-        frames = _turn(view, [part for bone in chain for row in bone.frame for part in row])
-        directions = _turn(view, [part for bone in chain for row in bone.directions for part in row])
+        vectors = [vector for bone in chain for vector in bone.frame]
+        vectors += [vector for bone in chain for vector in bone.directions]
+        turned = quantise(view @ np.array(vectors).T)
+        frames, directions = turned[:, : 4 * len(chain)], turned[:, 4 * len(chain) :]
         first = 0
         for name, span, static_places, static_normals in self._pieces:
             last = first + len(bones[name])
@@ -110,11 +123,6 @@ class Body:
     def joints(self, stance: Stance, yaw: float, elevation: float) -> npt.NDArray[np.float64]:
         """(joints, 3): the places of `skeleton.JOINTS`, as seen by a camera like those of `pose`."""
         return np.array(self._skeleton.joints(stance)) @ _view(yaw, elevation).T
-
-
-def _turn(view: npt.NDArray[np.float64], parts: list[float]) -> npt.NDArray[np.float32]:
-    """(3, n) in C order: n vectors, given part by part, as the camera sees them."""
-    return np.ascontiguousarray(quantise(view @ np.array(parts).reshape(-1, 3).T))
 
 
 def _view(yaw: float, elevation: float) -> npt.NDArray[np.float64]:
@@ -129,30 +137,26 @@ def _view(yaw: float, elevation: float) -> npt.NDArray[np.float64]:
     )
 
 
-def _stack(part: Part) -> tuple[Floats, Floats, Floats]:
-    """Static columns of a part: (4 or 8, surfels) places, (3 or 6, surfels) normals, (surfels, 3) albedo.
+def _stack(tube: Tube, bend: float | None) -> tuple[Floats, Floats]:
+    """Static columns of a tube: (4 or 8, surfels) places and (3 or 6, surfels) normals.
 
     A straight tube has the columns [lateral, depth, v, 1]; a bent one has two such blocks, one per bone,
     whose weights fade from one to the other around the joint (linear skinning).
     """
-    tube = part.tube
     rows, columns = tube.shape
     along = np.repeat(tube.along[:, 0], columns)
-    lateral, depth = tube.lateral.ravel(), tube.depth.ravel()
     normals = tube.normals.reshape(3, -1)
-    if part.bend is None:
-        places = np.stack([lateral, depth, along, np.ones(rows * columns)])
-    else:
-        bend = part.bend
-        late = np.clip((along - bend + _BLEND) / (2 * _BLEND), 0.0, 1.0)
-        late = late * late * (3 - 2 * late)
-        early = 1.0 - late
-        upper = np.stack([lateral, depth, along / bend, np.ones(rows * columns)]) * early
-        lower = np.stack([lateral, depth, (along - bend) / (1 - bend), np.ones(rows * columns)]) * late
-        places = np.concatenate([upper, lower])
-        normals = np.concatenate([normals * early, normals * late])
-    albedo = part.albedo.reshape(-1, 3)
-    kept = albedo[:, 0] >= 0
-    # In C order: indexing leaves the columns together, and products with them take twice as long.
-    static = (np.ascontiguousarray(quantise(columns[:, kept])) for columns in (places, normals))
-    return next(static), next(static), albedo[kept]
+    places = np.ones((4, rows * columns))
+    places[0], places[1], places[2] = tube.lateral.ravel(), tube.depth.ravel(), along
+    if bend is None:
+        return quantise(places), quantise(normals)
+    late = np.clip((along - bend + _BLEND) / (2 * _BLEND), 0.0, 1.0)
+    late = late * late * (3 - 2 * late)
+    early = 1.0 - late
+    upper, lower = places, places.copy()
+    upper[2] /= bend
+    lower[2] = (along - bend) / (1 - bend)
+    upper *= early
+    lower *= late
+    both = np.concatenate([normals * early, normals * late])
+    return quantise(np.concatenate([upper, lower])), quantise(both)

@@ -8,9 +8,9 @@ from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageFilter
 
 from strongreid.synthetic.dice import Dice, Stream
+from strongreid.synthetic.optics import blur, box_radius, sharpen
 from strongreid.synthetic.props import make_props
 from strongreid.synthetic.scene import FAMILIES, make_scene
 from strongreid.synthetic.settings import WorldSettings
@@ -72,30 +72,15 @@ _BELL = np.array([NormalDist().inv_cdf((step + 0.5) / 256) for step in range(256
 _EXPOSURE = 1.2
 
 
-def box_radius(sigma: float) -> float:
-    """The radius at which one pass of Pillow's box blur, a third of the price, blurs like a Gaussian.
-
-    Below one pixel its kernel is (radius, 1, radius), of variance 2 radius / (1 + 2 radius).
-    """
-    variance = sigma * sigma
-    return round(variance / (2 - 2 * variance) if variance < 0.5 else math.sqrt(3 * variance) - 0.72, 2)
-
-
-def _draw_curve(dice: Dice, gamma: float, shift: float) -> npt.NDArray[np.uint8]:
-    """(256,): a sensor's answer to each level: a gamma, steeper in the middle, and a black that is not quite so."""
+def _draw_curve(dice: Dice, gamma: float, shift: float) -> bytes:
+    """A sensor's answer to each level: a gamma, steeper in the middle, and a black that is not quite so."""
     contrast, black = dice.uniform(0.2, 1.0), dice.uniform(0.0, 50.0) * shift
     curve = []
     for level in range(256):
         tone = (level / 255) ** gamma
         tone += contrast * (tone * tone * (3 - 2 * tone) - tone)
         curve.append(round(black + (255 - black) * tone))
-    return np.array(curve, np.uint8)
-
-
-def _sharpener(strength: float) -> ImageFilter.Kernel:
-    """Adds `strength` times the difference from each of the four neighbours."""
-    side = -strength
-    return ImageFilter.Kernel((3, 3), (0, side, 0, side, 1 + 4 * strength, side, 0, side, 0), scale=1)
+    return bytes(curve)
 
 
 def family_of(seed: int, number: int) -> str:
@@ -130,47 +115,50 @@ class Camera:
         saturation = (1 + shift * (site.saturation - 1)) * (1 - dice.uniform(0.0, shift))
         self._mixing = saturation * np.eye(3) + (1 - saturation) * _GREY
         self._curve = _draw_curve(dice, 1 + shift * (site.gamma - 1), shift)
-        # Sixteenths, so that sums of products with whole numbers are exact.
-        sharpening = dice.pick((0, 2, 4, 6, 10)) / 16
-        self._sharpen = _sharpener(sharpening) if sharpening and shift else None
+        sharpening = dice.pick((0, 2, 4, 6, 10))
+        self._sharpening = sharpening if shift else 0
         self.blur = (0.35 + 0.65 * shift) * site.blur
         """The deviation in pixels, for a person 107 pixels tall."""
         self._noise = site.noise * (0.25 + 0.75 * shift)
 
     def develop(
-        self, image: Image.Image, exposure: float, smear: float, dice: Dice, noise: float = 1.0
-    ) -> Image.Image:
-        """What the sensor makes of a picture at its own resolution.
+        self, pixels: Pixels, exposure: float, smear: float, dice: Dice, noise: float = 1.0
+    ) -> Pixels:
+        """(rows, columns, 3): what the sensor makes of a picture at its own resolution.
 
         `smear` is the motion blur in pixels, `noise` how much more noise there is than by day.
         """
-        image = self.expose(image, exposure)
-        sigma = self.blur * dice.uniform(0.6, 1.4) * image.height / 107
+        rows, columns = pixels.shape[:2]
+        pixels = self.expose(pixels, exposure)
+        sigma = self.blur * dice.uniform(0.6, 1.4) * rows / 107
         if smear >= 0.3:
-            image = image.filter(ImageFilter.BoxBlur((round(smear, 2), 0.0)))
-        image = self.focus(image, sigma)
-        noisy = np.asarray(image) + self.draw_noise(image.height, image.width, dice, noise)
-        return Image.fromarray(np.clip(noisy, 0, 255, out=noisy).astype(np.uint8))
+            pixels = blur(pixels, round(smear, 2), 0.0)
+        noisy = self.focus(pixels, sigma) + self.draw_noise(rows, columns, dice, noise)
+        return np.clip(noisy, 0, 255, out=noisy).astype(np.uint8)
 
-    def focus(self, image: Image.Image, sigma: float) -> Image.Image:
+    def focus(self, pixels: Pixels, sigma: float) -> Pixels:
         """A picture out of focus by a deviation of `sigma` pixels, edges sharpened as much as this camera does."""
         if sigma > 0.2:
-            image = image.filter(ImageFilter.BoxBlur(box_radius(sigma)))
-        return image if self._sharpen is None else image.filter(self._sharpen)
+            radius = box_radius(sigma)
+            pixels = blur(pixels, radius, radius)
+        return sharpen(pixels, self._sharpening) if self._sharpening else pixels
 
     def reach(self, sigma: float) -> int:
         """How many pixels away `focus` changes what surrounds a pixel."""
-        return (math.ceil(box_radius(sigma)) if sigma > 0.2 else 0) + (self._sharpen is not None)
+        return (math.ceil(box_radius(sigma)) if sigma > 0.2 else 0) + (self._sharpening > 0)
 
-    def draw_noise(self, rows: int, columns: int, dice: Dice, noise: float = 1.0) -> npt.NDArray[np.int16]:
+    def draw_noise(self, rows: int, columns: int, dice: Dice, noise: float = 1.0) -> npt.NDArray[np.int8]:
         """(rows, columns, 3): the sensor's noise, to be added to a picture."""
-        grains = np.rint(_BELL * (self._noise * noise)).astype(np.int16)
-        return grains.take(dice.bytes_of((rows, columns, 3)))
+        shape = (rows, columns, 3)
+        grains = np.rint(_BELL * (self._noise * noise)).astype(np.int8)
+        drawn = dice.bytes_of(shape).tobytes().translate(grains.tobytes())
+        return np.frombuffer(drawn, np.int8).reshape(shape)
 
-    def expose(self, image: Image.Image, exposure: float) -> Image.Image:
+    def expose(self, pixels: Pixels, exposure: float) -> Pixels:
         """The sensor's colours, without its blur and noise."""
         # Multiples of 2^-12 times whole numbers below 256: exact in float32, in any order of adding.
         matrix = (np.rint(self._mixing * self._balance * exposure * 4096).T / 4096).astype(np.float32)
-        linear = np.asarray(image).astype(np.float32) @ matrix
+        linear = pixels.reshape(-1, 3).astype(np.float32) @ matrix
         levels = np.rint(np.clip(linear, 0, 255, out=linear), out=linear).astype(np.uint8)
-        return Image.fromarray(self._curve.take(levels))
+        answer = levels.tobytes().translate(self._curve)
+        return np.frombuffer(answer, np.uint8).reshape(pixels.shape)

@@ -22,6 +22,7 @@ from strongreid.synthetic.tube import Floats
 
 _BOUNCE = (0.10, 0.09, 0.08)
 _SOMEONE_BEHIND = 0.22
+_LEVELS = np.arange(256)
 _MARGIN = 8  # canvas pixels: farther than the blur of an outline reaches
 
 
@@ -117,8 +118,8 @@ def photograph_nobody(world: World, camera: Camera, dice: Dice) -> Pixels:
     left, top = dice.below(scene.width - wide), dice.below(scene.height - tall)
     piece = scene.crop((left, top, left + wide, top + tall))
     size = _native_size(tall, settings)
-    image = camera.develop(piece.resize(size, Image.Resampling.BOX), 1.0, 0.0, dice)
-    return np.asarray(image.resize((settings.width, settings.height), Image.Resampling.BILINEAR))
+    pixels = camera.develop(np.asarray(piece.resize(size, Image.Resampling.BOX)), 1.0, 0.0, dice)
+    return _to_size(pixels, settings)
 
 
 def _seen(body: Body, stance: Stance, yaw: float, passage: Passage) -> tuple[Floats, Floats]:
@@ -215,10 +216,10 @@ def _lit(piece: Image.Image, figures: list[_Figure], passage: Passage) -> Pixels
         (passage.elevation, passage.distance),
         (daylight.shadow, daylight.softness),
     )
-    factors = (np.arange(256)[:, None] / 255 * np.round(daylight.brightness, 6)).astype(np.float32)
-    plain = np.minimum(np.arange(256, dtype=np.float32)[:, None] * factors[255], 255).astype(np.uint8)
-    plainly = piece.point(plain.T.ravel().tolist()).tobytes("raw", "RGBX")
-    canvas = np.frombuffer(bytearray(plainly), np.uint8).reshape(piece.height, piece.width, 4)
+    factors = (_LEVELS[:, None] / 255 * np.round(daylight.brightness, 6)).astype(np.float32)
+    canvas = np.frombuffer(piece.tobytes("raw", "RGBX"), np.uint8).reshape(piece.height, -1)
+    plain = canvas * np.tile(np.append(factors[255], np.float32(0)), piece.width)
+    canvas = np.minimum(plain, 255, out=plain).astype(np.uint8).reshape(piece.height, piece.width, 4)
     if (shaded := ImageChops.invert(left).getbbox()) is not None:
         rows, columns = slice(shaded[1], shaded[3]), slice(shaded[0], shaded[2])
         lit = factors.take(np.asarray(left.crop(shaded)), 0)
@@ -232,15 +233,15 @@ def _paint(canvas: Pixels, figure: _Figure, light: Light) -> tuple[Indices, Surf
     body, places, normals = figure.body, figure.places, figure.normals
     pixels, surfels = splat(places, normals, figure.window, (canvas.shape[0], canvas.shape[1]), body.spacing)
     # A surfel takes about two pixels, and is shaded once.
-    seen = np.zeros(len(body.albedo), bool)
-    seen[surfels] = True
-    shown = np.flatnonzero(seen).astype(np.int32)
+    place = np.zeros(body.albedo.shape[1], np.int32)
+    place[surfels] = 1
+    shown = np.flatnonzero(place)
     colours = shade(shown, places, normals, body.albedo, light, body.person.height)
-    words = np.zeros((len(shown), 4), np.uint8)
-    words[:, :3] = np.minimum(colours, 255, out=colours)
-    place = np.empty(len(body.albedo), np.int32)
+    red, green, blue = np.minimum(colours, 255, out=colours).astype(np.uint32)
+    red |= np.left_shift(green, 8, out=green)
+    red |= np.left_shift(blue, 16, out=blue)
     place[shown] = np.arange(len(shown), dtype=np.int32)
-    canvas.view(np.uint32).reshape(-1)[pixels] = words.view(np.uint32)[:, 0].take(place.take(surfels))
+    canvas.view("<u4").reshape(-1)[pixels] = red.take(place.take(surfels))
     return pixels, surfels
 
 
@@ -286,11 +287,19 @@ def _add_prop(
         min(tall, tall - foot + image.height + _MARGIN),
     )
     sprite = _cut(prop, (wide, tall), part, flipped=flipped)
-    table = [min(255, round(level * share)) for share in brightness for level in range(256)]
     outline = sprite.getchannel("A").filter(ImageFilter.GaussianBlur(0.8))
     place = (left + part[0], foot - tall + part[1])
-    image.paste(sprite.convert("RGB").point(table), place, outline)
+    image.paste(_shone_on(sprite, brightness), place, outline)
     return place, outline
+
+
+def _shone_on(sprite: Image.Image, brightness: tuple[float, float, float]) -> Image.Image:
+    """The colours of a cut-out in the light of the place, without its cover."""
+    bands = []
+    for band, share in zip(sprite.split(), brightness, strict=False):
+        table = np.minimum(np.rint(_LEVELS * share), 255).astype(np.uint8).tobytes()
+        bands.append(Image.frombytes("L", sprite.size, band.tobytes().translate(table)))
+    return Image.merge("RGB", bands)
 
 
 def _cut(prop: Prop, size: tuple[int, int], part: tuple[int, int, int, int], *, flipped: bool) -> Image.Image:
@@ -314,10 +323,19 @@ def _sense(
     image: Image.Image, passage: Passage, native: tuple[int, int], settings: WorldSettings, dice: Dice
 ) -> Pixels:
     """Down to the sensor's resolution, through the sensor, and to the size of the set's pictures."""
-    image = image.resize(native, Image.Resampling.BOX)
-    image = passage.camera.develop(
-        image, passage.exposure, passage.smear * native[1] / 120, dice, passage.daylight.noise
+    pixels = passage.camera.develop(
+        np.asarray(image.resize(native, Image.Resampling.BOX)),
+        passage.exposure,
+        passage.smear * native[1] / 120,
+        dice,
+        passage.daylight.noise,
     )
-    if image.size != (settings.width, settings.height):
-        image = image.resize((settings.width, settings.height), Image.Resampling.BILINEAR)
-    return np.asarray(image)
+    return _to_size(pixels, settings)
+
+
+def _to_size(pixels: Pixels, settings: WorldSettings) -> Pixels:
+    """The picture at the size of the set's pictures."""
+    size = (settings.width, settings.height)
+    if (pixels.shape[1], pixels.shape[0]) == size:
+        return pixels
+    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR))

@@ -35,6 +35,8 @@ _OPENING = 0.55  # radians to either side of the front that an open coat leaves 
 
 def _smooth_skin(folds: Floats, bare: Mask) -> Floats:
     """The factors of a weave, with a quarter of the strength on bare skin: it has no folds."""
+    if not bare.any():
+        return folds
     return np.where(bare[..., None], 1.0 + (folds - 1.0) * 0.25, folds)
 
 
@@ -225,7 +227,7 @@ class Tailor:
         if outfit.bottom == "jeans":
             worn = np.clip(1 - np.abs(height - 0.3) / 0.25, 0, 1) * np.clip(1 - np.abs(tube.around) / 1.2, 0, 1)
             cloth = cloth * (1.0 + 0.18 * worn[..., None])
-        albedo[height < covered] = cloth[height < covered]
+        np.copyto(albedo, cloth, where=(height < covered)[..., None])
         if self.skirts:
             # A thigh that swings through the cloth must not show: it takes the colour of what covers it.
             longest = max(skirt.length for skirt in self.skirts)
@@ -313,7 +315,7 @@ class Tailor:
         if outfit.top == "puffer":
             cloth = self._quilt(cloth, height * 13.0)
         albedo = tube.filled(self._person.skin)
-        albedo[height < end] = cloth[height < end]
+        np.copyto(albedo, cloth, where=(height < end)[..., None])
         if end > 1.0:
             albedo[height > 0.93] *= 0.85
         return albedo * _smooth_skin(self._weave(tube, 0.11, 6), height >= end)

@@ -58,7 +58,7 @@ def draw_figure(walk: Walk, footing: Footing, lens: Lens, light: Light, darkness
     upright = np.stack([x, y])
     colours = shade(surfels, upright, normals, body.albedo, light, body.person.height)
     canvas = np.zeros((rows * fine * columns * fine, 4), np.float32)
-    canvas[pixels, :3] = np.minimum(colours, 255)
+    canvas[pixels, :3] = np.minimum(colours, 255).T
     canvas[pixels, 3] = 1
     small = _shrink(canvas.reshape(rows * fine, columns * fine, 4), fine)
     box, shadow = _shadow(x, y, ahead, lens, light.towards_sun, darkness)

@@ -152,8 +152,7 @@ class Film:
         return labels
 
     def _develop(self, canvas: Pixels) -> Pixels:
-        image = self._camera.expose(Image.fromarray(np.ascontiguousarray(canvas)), self._exposure)
-        return np.asarray(self._camera.focus(image, self._blur))
+        return self._camera.focus(self._camera.expose(np.ascontiguousarray(canvas), self._exposure), self._blur)
 
     def _develop_into(self, pixels: Pixels, canvas: Pixels, rectangle: Rectangle) -> None:
         """With a margin: what is painted blurs into the pixels around it, and those meet their own neighbours."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageChops, ImageDraw, ImageFilter
+from PIL import Image, ImageDraw, ImageFilter
 
 from strongreid.synthetic.raster import Window
 from strongreid.synthetic.tube import Floats
@@ -47,11 +47,12 @@ def shadows_on_ground(
         _throw(cast, caster, towards_sun, view)
         _touch(contact, caster.window)
     blurred = Image.fromarray(cast).filter(ImageFilter.GaussianBlur(round(0.8 + 2.2 * strength[1], 2)))
-    share = round(255 * strength[0])
-    taken = blurred.point([level * share // 255 for level in range(256)])
-    touched = contact.filter(ImageFilter.GaussianBlur(1.5))
-    left = ImageChops.invert(ImageChops.lighter(taken, touched))
-    return left.resize((columns, rows), Image.Resampling.BILINEAR)
+    taken = np.asarray(blurred).astype(np.uint16)
+    taken *= round(255 * strength[0])
+    taken //= 255
+    touched = np.asarray(contact.filter(ImageFilter.GaussianBlur(1.5)))
+    left = 255 - np.maximum(taken.astype(np.uint8), touched)
+    return Image.fromarray(left).resize((columns, rows), Image.Resampling.BILINEAR)
 
 
 def _throw(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
+import numpy.typing as npt
 
 from strongreid.synthetic.dice import Dice
 from strongreid.synthetic.tube import Floats, Tube
@@ -14,17 +17,33 @@ def value_noise(dice: Dice, rows: int, columns: int, cell_rows: float, cell_colu
     Only sums and products of random bytes, so that every processor gets the same bits.
     """
     knots_down, knots_across = max(2, round(rows / cell_rows)), max(2, round(columns / cell_columns))
-    knots = dice.bytes_of((knots_down + 1, knots_across + 1)).astype(np.float32) * np.float32(1 / 75) - np.float32(
-        1.7
-    )
+    knots = dice.bytes_of((knots_down + 1, knots_across + 1)).astype(np.float32)
+    knots *= np.float32(1 / 75)
+    knots -= np.float32(1.7)
     knots[:, -1] = knots[:, 0]
-    down, across = np.arange(rows) * (knots_down / rows), np.arange(columns) * (knots_across / columns)
-    top, left = down.astype(np.int64), across.astype(np.int64)
-    fall, slide = (down - top).astype(np.float32)[:, None], (across - left).astype(np.float32)[None]
-    fall, slide = fall * fall * (3 - 2 * fall), slide * slide * (3 - 2 * slide)
-    lines = knots[top] * (1 - fall) + knots[top + 1] * fall
-    smooth: Floats = lines[:, left] * (1 - slide) + lines[:, left + 1] * slide
+    top, fall, rise = _between(rows, knots_down)
+    left, slide, rest = _between(columns, knots_across)
+    lines = knots.take(top, 0)
+    lines *= rise[:, None]
+    below = knots.take(top + 1, 0)
+    below *= fall[:, None]
+    lines += below
+    smooth: Floats = lines.take(left, 1)
+    smooth *= rest
+    beside = lines.take(left + 1, 1)
+    beside *= slide
+    smooth += beside
     return smooth
+
+
+@lru_cache(maxsize=1024)
+def _between(count: int, knots: int) -> tuple[npt.NDArray[np.int64], Floats, Floats]:
+    """For each of `count` places the knot before it, and the weights, (count,), of the next knot and of that one."""
+    places = np.arange(count) * (knots / count)
+    before = places.astype(np.int64)
+    share = (places - before).astype(np.float32)
+    share = share * share * (3 - 2 * share)
+    return before, share, 1 - share
 
 
 def layered_noise(dice: Dice, rows: int, columns: int, cell: float, octaves: int) -> Floats:

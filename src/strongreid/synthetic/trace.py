@@ -12,7 +12,7 @@ from PIL import Image
 
 from strongreid.synthetic.body import Body
 from strongreid.synthetic.passage import Passage
-from strongreid.synthetic.raster import Indices, Surfels, Window, splat
+from strongreid.synthetic.raster import Indices, Surfels, Window, count_pixels
 from strongreid.synthetic.skeleton import Stance
 from strongreid.synthetic.tube import Floats
 
@@ -129,7 +129,7 @@ class Trace:
         wider = Window(
             window.left - more_left / window.across, window.top + more_up / window.down, window.across, window.down
         )
-        return len(splat(places, sight.normals, wider, shape, self.posed.body.spacing)[0])
+        return count_pixels(places, sight.normals, wider, shape, self.posed.body.spacing)
 
     def mask(self, size: tuple[int, int]) -> Mask:
         """(height, width): the pixels of the finished picture that mostly show the person; `size` as Pillow's."""

@@ -69,7 +69,32 @@ def places_along(rows: int, cut: float | None = None) -> Floats:
     return np.unique(np.rint(np.clip(steps, 0.0, 1.0) * 4096.0)) / 4096.0
 
 
+@dataclass(frozen=True)
+class _Outline:
+    """The columns of a tube, (columns,) each: angles, places on the outline of half width and half depth 1, and the
+    parts of the outward directions there, before they are scaled."""
+
+    angle: Floats
+    lateral: Floats
+    depth: Floats
+    outward_lateral: Floats
+    outward_depth: Floats
+
+
 @lru_cache(maxsize=512)
+def _outline(columns: int, flatness: float, squareness: float) -> _Outline:
+    angle = _angles(columns, flatness, squareness)
+    front, side = np.cos(angle), np.sin(angle)
+    reach = (np.abs(front) ** squareness + np.abs(side) ** squareness) ** (-1.0 / squareness)
+    return _Outline(
+        angle,
+        side * reach,
+        front * reach,
+        np.sign(side) * np.abs(side) ** (squareness - 1.0),
+        np.sign(front) * np.abs(front) ** (squareness - 1.0),
+    )
+
+
 def _angles(columns: int, flatness: float, squareness: float) -> Floats:
     """(columns,): angles at even distances along the outline: even angles leave the corners of a box bare.
 
@@ -109,27 +134,23 @@ def make_tube(
     rows = len(half_width)
     places = np.linspace(0.0, 1.0, rows) if places is None else places
     flatness = round(stretch * float(half_depth.mean() + 1e-6) / float(half_width.mean() + 1e-6), 1)
-    angle = _angles(columns, max(flatness, 0.1), squareness)
-    front, side = np.cos(angle), np.sin(angle)
-    reach = (np.abs(front) ** squareness + np.abs(side) ** squareness) ** (-1.0 / squareness)
-    normal_lateral = half_depth[:, None] * (np.sign(side) * np.abs(side) ** (squareness - 1.0))
-    normal_depth = half_width[:, None] * (np.sign(front) * np.abs(front) ** (squareness - 1.0))
-    size = np.sqrt(normal_lateral**2 + normal_depth**2) + 1e-6
+    outline = _outline(columns, max(flatness, 0.1), squareness)
+    normals = np.empty((3, rows, columns))
+    np.multiply(half_depth[:, None], outline.outward_lateral, out=normals[0])
+    np.multiply(half_width[:, None], outline.outward_depth, out=normals[1])
+    size = np.sqrt(normals[0] ** 2 + normals[1] ** 2)
+    size += 1e-6
     slope = np.gradient((half_width + half_depth) / 2.0, places * length)
     slope = np.clip(slope, -3.0, 3.0)[:, None]
     tilt = np.sqrt(1.0 + slope**2)
-    normals = np.stack(
-        [
-            normal_lateral / size / tilt,
-            normal_depth / size / tilt,
-            np.broadcast_to(-slope / tilt, (rows, columns)),
-        ]
-    )
+    normals[:2] /= size
+    normals[:2] /= tilt
+    normals[2] = -slope / tilt
     return Tube(
         along=places[:, None],
-        around=angle[None, :],
-        lateral=half_width[:, None] * (side * reach),
-        depth=half_depth[:, None] * (front * reach),
+        around=outline.angle[None, :],
+        lateral=half_width[:, None] * outline.lateral,
+        depth=half_depth[:, None] * outline.depth,
         normals=normals,
     )
 
