@@ -13,6 +13,7 @@ shown too, as what nobody could have known. Scores are over boxes.
 
 import argparse
 import resource
+import shutil
 import tempfile
 import time
 from dataclasses import replace
@@ -82,6 +83,7 @@ class Scene:
         table = FeatureTable(extract(paths), nobody, cameras, paths, extract.fingerprint)
         self.seconds = time.perf_counter() - began
         self.crops = len(rows)
+        shutil.rmtree(folder / "gallery", ignore_errors=True)  # of an earlier call
         with Gallery(folder / "gallery") as gallery:
             gallery.add(table, times=times, tracks=names, track_as_one=True)
             self.tracks = gallery.tracks()
