@@ -13,7 +13,7 @@ import strongreid
 SOURCE = Path(strongreid.__file__).parent
 ORDER = [
     *("errors", "files", "distributed", "data", "synthetic", "model", "losses"),
-    *("features", "evaluation", "extraction"),
+    *("frames", "features", "evaluation", "extraction"),
     *("gallery", "export", "training", "experiments", "web", "cli"),
 ]
 """Imports go only leftwards."""
@@ -22,6 +22,7 @@ HEAVY = {"torch", "torchvision", "timm", "matplotlib"}
 LIGHT = [
     *("errors", "files", "config", "features", "synthetic", "evaluation", "gallery"),
     *("data.records", "data.readers", "data.images", "data.inspect", "data.sampler"),
+    *("frames.boxes", "frames.film", "frames.follow", "frames.crops", "frames.detections"),
 ]
 """Rooms of the base install: none of HEAVY, however deep in a function."""
 WHERE_INSTALLED = {"evaluation.on_device", "evaluation.style"}

@@ -6,6 +6,7 @@ import difflib
 import sys
 from collections.abc import Callable, Sequence
 
+from strongreid.cli.crop import crop
 from strongreid.cli.data import extract, inspect, synthesize
 from strongreid.cli.evaluation import calibrate, compare, cross_domain, evaluate, join
 from strongreid.cli.experiments import experiment, tune
@@ -30,7 +31,8 @@ verbs:
   experiment   the paper's experiments, several seeds, with intervals
   tune         a search over settings, on people held out of the training set
   extract      features of pictures as one Parquet table
-  gallery      enrol, search, remove: add | search | remove | info | rebuild | compact | move
+  crop         cut people out of a video or frames, for the gallery
+  gallery      enrol, search, remove: add | search | link | remove | info | rebuild | compact | move
   verify       do two pictures show the same person?
   synthesize   generate a pedestrian data set from a seed, or check one
   scene        generate films of walking people in the layout of MOT Challenge
@@ -87,6 +89,7 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
     "experiment": experiment,
     "tune": tune,
     "extract": extract,
+    "crop": crop,
     "gallery": gallery,
     "verify": verify,
     "synthesize": synthesize,
@@ -105,6 +108,7 @@ EXTRAS = {
     "optuna": "tune",
     "qdrant_edge": "gallery",
     "qdrant_client": "server",
+    "cv2": "video",
 }
 """Which extra brings a module."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import difflib
 from collections.abc import Callable
 from pathlib import Path
@@ -10,12 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from jsonargparse import Namespace
 
+from strongreid.cli.notes import drop_varying, read_notes, typed
 from strongreid.cli.parser import Parser, model_arguments, parse
 from strongreid.errors import InputError
 
 if TYPE_CHECKING:
+    from strongreid.evaluation.calibration import Calibration
     from strongreid.extraction import Extractor
     from strongreid.features import FeatureTable
+    from strongreid.gallery.linking import Tracks
 
 USAGE = """\
 usage: strongreid gallery ACTION GALLERY ...
@@ -25,6 +27,7 @@ A searchable gallery of people: a folder, or http://HOST:6333/NAME on a Qdrant s
 actions:
   add      enrol a feature table, or a folder of pictures with --model
   search   find the nearest entries of one or several pictures of one person
+  link     put tracks of several cameras together into people
   remove   take entries out: by id, by identity, or before a time
   info     counts, sizes, model, calibration, recall of the approximate index
   rebuild  make the index anew from the Parquet parts; --approximate adds a graph
@@ -86,7 +89,11 @@ def _add(arguments: list[str]) -> int:
     from strongreid.gallery import Gallery
 
     table = _table(parsed)
-    notes = _notes(parsed.notes, table.paths) if parsed.notes else {}
+    table, notes = read_notes(parsed.notes, table) if parsed.notes else (table, {})
+    if parsed.track_as_one and notes:
+        varying = drop_varying(notes)
+        if varying:
+            print(f"left out, since they differ within a track: {', '.join(varying)}")
     calibrated = parsed.model and (Path(parsed.model) / FILE).is_file()
     with Gallery(parsed.gallery, calibration=parsed.model if calibrated else None, metric=parsed.metric) as opened:
         ids = opened.add(table, track_as_one=parsed.track_as_one, **notes)
@@ -131,6 +138,65 @@ def _search(arguments: list[str]) -> int:
         found.json() if parsed.json else found.csv() if parsed.csv else found.table(), end="" if parsed.csv else "\n"
     )
     return 0
+
+
+def _link(arguments: list[str]) -> int:
+    parser = _parser("link", "Put tracks of several cameras together into people.")
+    parser.add_argument("--output", required=True, help="CSV to write: a row for each track, with its person")
+    parser.add_argument("--model", help="model folder whose calibration gives the threshold, for a feature table")
+    parser.add_argument("--notes", help="CSV with a column path and time, track and camera, for a feature table")
+    parser.add_argument("--distance", type=float, help="largest mean distance to link at; default: calibrated")
+    parser.add_argument("--fpr", type=float, help="which stored threshold; default: the calibration's own")
+    parser.add_argument(
+        "--least_travel", type=float, help="seconds from one camera's view to another's, at the least"
+    )
+    parser.add_argument("--write", metavar="LABEL", help="write the person into the gallery: a label, or identity")
+    parsed = parse(parser, arguments)
+
+    from strongreid.gallery import Gallery
+    from strongreid.gallery.linking import link
+
+    if Path(parsed.gallery).suffix == ".parquet":
+        tracks, calibration = _tracks_of_table(parsed)
+        links = link(tracks, _threshold(parsed, calibration), least_travel=parsed.least_travel)
+        links.save(parsed.output)
+    else:
+        with Gallery(parsed.gallery, calibration=parsed.model) as opened:
+            calibration = opened.info().description.calibration
+            links = link(opened.tracks(), _threshold(parsed, calibration), least_travel=parsed.least_travel)
+            links.save(parsed.output)
+            if parsed.write:
+                opened.write_links(links, parsed.write)
+    print(f"{parsed.output}: {links.table()}")
+    if (links.tracks.identities >= 0).all():
+        print(links.scores().table())
+    return 0
+
+
+def _tracks_of_table(parsed: Namespace) -> tuple[Tracks, Calibration | None]:
+    from strongreid.evaluation.calibration import Calibration
+    from strongreid.features import FeatureTable
+    from strongreid.gallery.linking import tracks_of
+
+    if parsed.write:
+        raise InputError("--write changes a gallery; a feature table stays as it is, so leave it out.")
+    table = FeatureTable.load(parsed.gallery)
+    table, notes = read_notes(parsed.notes, table) if parsed.notes else (table, {})
+    calibration = Calibration.load(parsed.model, model=table.model) if parsed.model else None
+    return tracks_of(table, times=notes.get("times"), tracks=notes.get("tracks")), calibration
+
+
+def _threshold(parsed: Namespace, calibration: Calibration | None) -> float:
+    if parsed.distance is not None:
+        if parsed.fpr is not None:
+            raise InputError("--distance is the threshold itself: leave --fpr out.")
+        return float(parsed.distance)
+    if calibration is None:
+        raise InputError(
+            f"{parsed.gallery} has no calibration, so nobody knows which distance is near: give --model with a "
+            "calibration (strongreid calibrate), or --distance."
+        )
+    return calibration.threshold(parsed.fpr)
 
 
 def _remove(arguments: list[str]) -> int:
@@ -209,6 +275,7 @@ def _move(arguments: list[str]) -> int:
 ACTIONS: dict[str, Callable[[list[str]], int]] = {
     "add": _add,
     "search": _search,
+    "link": _link,
     "remove": _remove,
     "info": _info,
     "rebuild": _rebuild,
@@ -275,39 +342,6 @@ def _features(extract: Extractor | None, pictures: list[str] | None) -> FeatureT
     return extract.table([ImageRecord(Path(picture), DISTRACTOR, 0) for picture in pictures])
 
 
-def _notes(path: str, wanted: tuple[str, ...]) -> dict[str, Any]:
-    """Times, tracks and labels of the table's rows from a CSV; whole numbers and true/false are read as such."""
-    try:
-        with Path(path).open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"cannot read the notes {path}: {error}.") from error
-    if not rows or "path" not in rows[0]:
-        raise InputError(f"{path} needs a head with a column path, and rows below it.")
-    by_path = {row["path"]: row for row in rows}
-    missing = [name for name in wanted if name not in by_path]
-    if missing:
-        raise InputError(f"{path} says nothing about {len(missing)} of {len(wanted)} pictures, such as {missing[0]}.")
-    columns = {name: [by_path[path][name] or None for path in wanted] for name in rows[0] if name != "path"}
-    found: dict[str, Any] = {"labels": {}}
-    for name, values in columns.items():
-        if name in ("time", "track"):
-            found[f"{name}s"] = values
-        else:
-            found["labels"][name] = _typed(values)
-    return found
-
-
-def _typed(values: list[str | None]) -> list[Any]:
-    given = [value for value in values if value is not None]
-    flags = {"true": True, "false": False}
-    if all(value.lower() in flags for value in given):
-        return [None if value is None else flags[value.lower()] for value in values]
-    if all(value.removeprefix("-").isdecimal() for value in given):
-        return [None if value is None else int(value) for value in values]
-    return list(values)
-
-
 def _where(given: list[str], known: Any) -> dict[str, list[Any]]:
     """The labels of --where, in the gallery's kinds."""
     found = {}
@@ -316,5 +350,5 @@ def _where(given: list[str], known: Any) -> dict[str, list[Any]]:
         if not equals or not values:
             raise InputError(f"--where takes LABEL=VALUE or LABEL=VALUE,VALUE, got {text!r}.")
         listed = values.split(",")
-        found[name] = list(listed) if known.get(name, "text") == "text" else _typed(list(listed))
+        found[name] = list(listed) if known.get(name, "text") == "text" else typed(list(listed))
     return found

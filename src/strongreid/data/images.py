@@ -42,10 +42,23 @@ def decode(path: Path | str, height: int, width: int) -> Pictures:
     Raises:
         InputError: no such file, empty, truncated, another format, or more than `MAX_PIXELS`.
     """
+    return _read(path, lambda image: resize(image, height, width))
+
+
+def decode_whole(path: Path | str) -> Pictures:
+    """Read a picture as `decode` does, at its own size.
+
+    Raises:
+        InputError: as `decode`.
+    """
+    return _read(path, lambda image: np.array(_rgb(image)))
+
+
+def _read(path: Path | str, take: Callable[[Image.Image], Pictures]) -> Pictures:
     try:
         with Image.open(path, formats=FORMATS) as image:
             if image.width * image.height <= MAX_PIXELS:
-                return resize(image, height, width)
+                return take(image)
         reason = f"more than {MAX_PIXELS:,} pixels"
     except MemoryError:
         raise

@@ -11,7 +11,7 @@ from typing import Any, get_args
 from strongreid.errors import InputError
 from strongreid.evaluation.calibration import Calibration
 from strongreid.evaluation.distances import METRICS, Metric
-from strongreid.gallery.entries import Entries, LabelKind, kinds_of
+from strongreid.gallery.entries import Entries, LabelKind, check_label, kinds_of
 
 FORMAT = "strongreid.gallery"
 VERSION = 1
@@ -50,6 +50,17 @@ class Description:
                     "whole numbers, or flag for True and False): give it as before, or under another name."
                 )
         return replace(self, labels={**self.labels, **found})
+
+    def with_whole_label(self, name: str) -> Description:
+        """The description with a label of whole numbers.
+
+        Raises:
+            InputError: a label can't have this name, or it is of another kind.
+        """
+        check_label(name)
+        if self.labels.get(name, "whole") != "whole":
+            raise InputError(f"label {name} is {self.labels[name]} in this gallery; choose another name.")
+        return replace(self, labels={**self.labels, name: "whole"})
 
     def with_calibration(self, calibration: Calibration | None) -> Description:
         """The description with another calibration.

@@ -27,7 +27,7 @@ FIELDS: dict[str, LabelKind | Literal["time"]] = {
     "time": "time",
 }
 """What every gallery can be filtered by, besides its labels."""
-RESERVED = (*FIELDS, "id", "path", "feature")
+RESERVED = (*FIELDS, "until", "id", "path", "feature")
 LARGEST_ID = 2**53 - 1
 """Ids stay whole numbers in JSON, also where that is read by JavaScript."""
 _KINDS: dict[type, LabelKind] = {str: "text", int: "whole", bool: "flag"}
@@ -48,6 +48,8 @@ class Entries:
     """(n,) seconds, NaN where unknown."""
     tracks: tuple[str | None, ...]
     labels: Mapping[str, tuple[Label | None, ...]] = field(default_factory=dict)
+    until: Float64 | None = None
+    """(n,) seconds of the last picture of an entry that is a track, otherwise NaN; None where none is."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -67,6 +69,7 @@ class Entries:
             times=self.times[chosen],
             tracks=tuple(self.tracks[row] for row in numbers),
             labels={name: tuple(values[row] for row in numbers) for name, values in self.labels.items()},
+            until=None if self.until is None else self.until[chosen],
         )
 
     def with_ids(self, ids: Int64) -> Entries:
@@ -81,14 +84,17 @@ class Entries:
             self.cameras.tolist(),
             self.paths,
             self.times.tolist(),
+            [math.nan] * len(self) if self.until is None else self.until.tolist(),
             self.tracks,
             *self.labels.values(),
             strict=True,
         )
-        for identity, camera, path, time, track, *values in columns:
+        for identity, camera, path, time, until, track, *values in columns:
             payload: dict[str, Any] = {"identity": identity, "camera": camera, "path": path}
             if not math.isnan(time):
                 payload["time"] = time
+            if not math.isnan(until):
+                payload["until"] = until
             if track is not None:
                 payload["track"] = track
             for name, value in zip(names, values, strict=True):
@@ -136,7 +142,7 @@ def entries_of(
 
 
 def one_per_track(entries: Entries, metric: Metric) -> Entries:
-    """Each track as one entry: the mean of its normalised features, with its first id, path and earliest time.
+    """Each track as one entry: the mean of its normalised features, with its first id and path, first and last time.
 
     Rows without a track stay as they are. Labels must be the same over a track.
 
@@ -153,8 +159,10 @@ def one_per_track(entries: Entries, metric: Metric) -> Entries:
     means = average_tracks(table, names)
     _, first, groups = np.unique(np.array(names), return_index=True, return_inverse=True)
     order = np.argsort(first)
-    earliest = np.full(len(first), np.inf)
+    earliest, latest = np.full(len(first), np.inf), np.full(len(first), -np.inf)
     np.fmin.at(earliest, groups, entries.times)
+    np.fmax.at(latest, groups, entries.times)
+    alone = np.array([name.startswith("\0") for name in names])[first]
     for name, values in entries.labels.items():
         for row, group in enumerate(groups.tolist()):
             if values[row] != values[first[group]]:
@@ -172,6 +180,7 @@ def one_per_track(entries: Entries, metric: Metric) -> Entries:
         times=np.where(np.isfinite(earliest), earliest, np.nan)[order],
         tracks=kept.tracks,
         labels=kept.labels,
+        until=np.where(np.isfinite(latest) & ~alone, latest, np.nan)[order],
     )
 
 
@@ -231,11 +240,20 @@ def _texts(values: list[Any]) -> tuple[str | None, ...]:
     return tuple(None if value is None else str(value) for value in values)
 
 
-def _label(name: str, values: list[Any]) -> tuple[Label | None, ...]:
+def check_label(name: str) -> None:
+    """Refuse what can't be a label's name.
+
+    Raises:
+        InputError: as it says.
+    """
     if not re.fullmatch(r"[A-Za-z_]\w*", name, flags=re.ASCII) or name in RESERVED:
         raise InputError(
             f"a label's name is letters, digits and underscores, and none of {', '.join(RESERVED)}; got {name!r}."
         )
+
+
+def _label(name: str, values: list[Any]) -> tuple[Label | None, ...]:
+    check_label(name)
     kinds = {type(value) for value in values if value is not None}
     if len(kinds) > 1 or not kinds <= set(_KINDS):
         got = " and ".join(sorted(kind.__name__ for kind in kinds))

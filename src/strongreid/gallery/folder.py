@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -140,16 +141,33 @@ class FolderStore:
             InputError: the disk is full, or an old file can't be deleted; the gallery is as it was.
         """
         assert self.description is not None
+        self._rewrite(lambda entries: entries, self.description)
+        self.record({"when": now(), "what": "compact", "entries": self.log.count()})
+
+    def rewrite(self, change: Callable[[Entries], Entries], description: Description, line: dict[str, Any]) -> None:
+        """Change every entry, all at once: a kill leaves the gallery as it was or as it is to be. Compacts it too.
+
+        Raises:
+            InputError: as `compact`.
+        """
+        self._rewrite(change, description)
+        self.record(line)
+
+    def _rewrite(self, change: Callable[[Entries], Entries], description: Description) -> None:
         parts = self._next("parts")
         parts.mkdir()
         if self.log.count():
             with atomic_file(parts / "00000001.add.parquet") as partial:
-                writer = PartWriter(partial, self.description.model, self.description.labels)
+                writer = PartWriter(partial, description.model, description.labels)
                 for entries in self.log.entries():
-                    writer.write(entries)
+                    writer.write(change(entries))
                 writer.close()
-        self._switch(Log(parts), graph=self.graph is not None and self.log.count() >= APPROXIMATE_FROM)
-        self.record({"when": now(), "what": "compact", "entries": self.log.count()})
+        before, self.description = self.description, description
+        try:
+            self._switch(Log(parts), graph=self.graph is not None and self.log.count() >= APPROXIMATE_FROM)
+        except BaseException:
+            self.description = before
+            raise
 
     def rebuild(self, *, approximate: bool = False) -> None:
         """Make the index anew from the parts; with `approximate`, with a graph and its measured recall.

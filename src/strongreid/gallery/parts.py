@@ -125,6 +125,9 @@ def _columns(entries: Entries, labels: Mapping[str, LabelKind]) -> dict[str, Any
         "camera": pa.array(entries.cameras),
         "path": pa.array(entries.paths, type=pa.string()),
         "time": pa.array(entries.times, from_pandas=True),  # NaN becomes null
+        "until": pa.array(
+            np.full(len(entries), np.nan) if entries.until is None else entries.until, from_pandas=True
+        ),
         "track": pa.array(entries.tracks, type=pa.string()),
     }
     types = {"text": pa.string(), "whole": pa.int64(), "flag": pa.bool_()}
@@ -144,5 +147,8 @@ def _entries(table: Any) -> Entries:
         paths=tuple(table.column("path").to_pylist()),
         times=table.column("time").to_numpy().astype(np.float64, copy=False),
         tracks=tuple(table.column("track").to_pylist()),
+        until=table.column("until").to_numpy().astype(np.float64, copy=False)
+        if "until" in table.column_names
+        else None,
         labels={name: tuple(table.column(name).to_pylist()) for name in table.column_names if name not in RESERVED},
     )

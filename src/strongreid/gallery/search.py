@@ -20,7 +20,7 @@ from strongreid.gallery.result import Match, SearchResult
 Combine = Literal["mean", "best"]
 MOST = 10_000
 """Matches of one search at most."""
-_PAYLOAD = ("identity", "camera", "path", "time", "track")
+_PAYLOAD = ("identity", "camera", "path", "time", "until", "track")
 
 
 @dataclass(frozen=True, eq=False)

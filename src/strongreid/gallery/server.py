@@ -238,6 +238,17 @@ class ServerStore:
             f"{self.path} is on a server, which clears removed entries from its disk by itself (vacuum optimizer)."
         )
 
+    def rewrite(self, change: Callable[[Entries], Entries], description: Description, line: dict[str, Any]) -> None:  # noqa: ARG002
+        """Refuse: on a server entries can't be changed all at once.
+
+        Raises:
+            InputError: always.
+        """
+        raise InputError(
+            f"{self.path} is on a server, where entries can't be changed all at once; change the gallery in a "
+            "folder, and move it to a new name."
+        )
+
     def rebuild(self, *, approximate: bool = False) -> None:  # noqa: ARG002
         """Refuse: a server does this itself.
 

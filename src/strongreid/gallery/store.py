@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -53,6 +54,9 @@ class Store(Protocol):
 
     def compact(self) -> None:
         """Free the disk of what was removed."""
+
+    def rewrite(self, change: Callable[[Entries], Entries], description: Description, line: dict[str, Any]) -> None:
+        """Change every entry, all at once, and write the audit line."""
 
     def rebuild(self, *, approximate: bool = False) -> None:
         """Make the index anew."""
