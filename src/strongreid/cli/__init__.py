@@ -30,7 +30,7 @@ verbs:
   experiment   the paper's experiments, several seeds, with intervals
   tune         a search over settings, on people held out of the training set
   extract      features of pictures as one Parquet table
-  gallery      enrol, search, remove: add | search | remove | info | rebuild | compact | move
+  gallery      enrol, search, remove: add | search | list | remove | info | rebuild | compact | move
   verify       do two pictures show the same person?
   synthesize   generate a pedestrian data set from a seed, or check one
   scene        generate films of walking people in the layout of MOT Challenge
