@@ -13,6 +13,7 @@ from strongreid.cli.figures import figure
 from strongreid.cli.gallery import gallery, verify
 from strongreid.cli.scene import scene
 from strongreid.cli.training import train
+from strongreid.cli.web import serve
 from strongreid.errors import InputError
 
 DESCRIPTION = """\
@@ -31,6 +32,7 @@ verbs:
   tune         a search over settings, on people held out of the training set
   extract      features of pictures as one Parquet table
   gallery      enrol, search, remove: add | search | list | remove | info | rebuild | compact | move
+  serve        a web page to search a gallery with, and its API
   verify       do two pictures show the same person?
   synthesize   generate a pedestrian data set from a seed, or check one
   scene        generate films of walking people in the layout of MOT Challenge
@@ -88,6 +90,7 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
     "tune": tune,
     "extract": extract,
     "gallery": gallery,
+    "serve": serve,
     "verify": verify,
     "synthesize": synthesize,
     "scene": scene,
@@ -105,6 +108,8 @@ EXTRAS = {
     "optuna": "tune",
     "qdrant_edge": "gallery",
     "qdrant_client": "server",
+    "fastapi": "web",
+    "uvicorn": "web",
 }
 """Which extra brings a module."""
 

@@ -72,6 +72,17 @@ class Gallery:
             self._store.close()
             raise
 
+    @property
+    def location(self) -> str:
+        """Its folder, or its address on a server."""
+        return str(self._store.path)
+
+    @property
+    def description(self) -> Description | None:
+        """Metric, dimension, model, labels and calibration; None where there is no gallery yet."""
+        self._refuse_closed()
+        return self._store.description
+
     def _fit(self, found: Description | None, metric: Metric | None) -> None:
         """Hold the arguments against the gallery that is there; take the calibration over."""
         if found is None:
