@@ -20,7 +20,7 @@ ORDER = [
 KNOW_CONFIG = {"__init__", "cli", "training.loop", "training.setup", "training.profile", "experiments"}
 HEAVY = {"torch", "torchvision", "timm", "matplotlib"}
 LIGHT = [
-    *("errors", "files", "config", "features", "synthetic", "evaluation", "gallery"),
+    *("errors", "files", "config", "features", "synthetic", "evaluation", "gallery", "web"),
     *("data.records", "data.readers", "data.images", "data.inspect", "data.sampler"),
     *("frames.boxes", "frames.film", "frames.follow", "frames.crops", "frames.detections"),
 ]

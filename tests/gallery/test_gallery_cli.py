@@ -88,6 +88,15 @@ def test_from_pictures_to_forgetting(run, tmp_path, pictures, model):
     assert len(away["matches"]) == 8
     entry = json.loads(run("gallery", "search", where, "--entry", "3", "--json", "--top_k", "1"))
     assert entry["matches"][0]["id"] == 3
+    page = json.loads(run("gallery", "list", where, "--cameras", "3", "--limit", "3", "--json"))
+    assert [entry["id"] for entry in page["entries"]] == [1, 3, 5]
+    assert page["following"] == 7
+    text = run("gallery", "list", where, "--cameras", "3", "--start", "7", "--where", "inside=true")
+    assert text.splitlines()[-1].endswith(str(enrolled[7]))
+    assert "more" not in text
+    assert run("gallery", "list", where, "--csv").startswith(
+        "id,identity,camera,path,time,track,floor,inside\n0,1,2,"
+    )
     assert run("gallery", "remove", where, "--identity", "2", "--compact") == f"{where}: 2 entries removed, 6 left\n"
     assert all(m["identity"] != 2 for m in json.loads(run(*search, "--json"))["matches"])
     info = json.loads(run("gallery", "info", where, "--json"))
@@ -176,7 +185,7 @@ def test_features_of_another_model_are_refused(run, tmp_path, table, pictures, m
 
 def test_the_usage_names_every_action(run):
     out = run("gallery", "--help")
-    for action in ("add", "search", "remove", "info", "rebuild", "compact", "move"):
+    for action in ("add", "search", "list", "remove", "info", "rebuild", "compact", "move"):
         assert f"\n  {action} " in out
 
 

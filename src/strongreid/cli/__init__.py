@@ -14,6 +14,7 @@ from strongreid.cli.figures import figure
 from strongreid.cli.gallery import gallery, verify
 from strongreid.cli.scene import scene
 from strongreid.cli.training import train
+from strongreid.cli.web import serve
 from strongreid.errors import InputError
 
 DESCRIPTION = """\
@@ -32,7 +33,8 @@ verbs:
   tune         a search over settings, on people held out of the training set
   extract      features of pictures as one Parquet table
   crop         cut people out of a video or frames, for the gallery
-  gallery      enrol, search, remove: add | search | link | remove | info | rebuild | compact | move
+  gallery      enrol, search, remove: add | search | list | link | remove | info | rebuild | compact | move
+  serve        a web page to search a gallery with, and its API
   verify       do two pictures show the same person?
   synthesize   generate a pedestrian data set from a seed, or check one
   scene        generate films of walking people in the layout of MOT Challenge
@@ -91,6 +93,7 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
     "extract": extract,
     "crop": crop,
     "gallery": gallery,
+    "serve": serve,
     "verify": verify,
     "synthesize": synthesize,
     "scene": scene,
@@ -109,6 +112,8 @@ EXTRAS = {
     "qdrant_edge": "gallery",
     "qdrant_client": "server",
     "cv2": "video",
+    "fastapi": "web",
+    "uvicorn": "web",
 }
 """Which extra brings a module."""
 

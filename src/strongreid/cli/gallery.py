@@ -28,6 +28,7 @@ actions:
   add      enrol a feature table, or a folder of pictures with --model
   search   find the nearest entries of one or several pictures of one person
   link     put tracks of several cameras together into people
+  list     what entries there are, page by page
   remove   take entries out: by id, by identity, or before a time
   info     counts, sizes, model, calibration, recall of the approximate index
   rebuild  make the index anew from the Parquet parts; --approximate adds a graph
@@ -113,12 +114,7 @@ def _search(arguments: list[str]) -> int:
     parser.add_argument("--rerank", choices=["k_reciprocal"], help="re-rank the nearest candidates")
     parser.add_argument("--candidates", type=int, default=200, help="how many")
     parser.add_argument("--approximate", action="store_true", help="ask the graph of rebuild --approximate")
-    parser.add_argument("--cameras", type=int, nargs="+", help="entries of these cameras only")
-    parser.add_argument("--not_cameras", type=int, nargs="+", help="none of these cameras")
-    parser.add_argument("--identities", type=int, nargs="+", help="entries of these identities only")
-    parser.add_argument("--since", help="of this time or later: seconds, or 2026-03-01T08:30:00Z")
-    parser.add_argument("--before", help="before this time")
-    parser.add_argument("--where", nargs="+", help="LABEL=VALUE or LABEL=VALUE,VALUE")
+    _filter_arguments(parser)
     parser.add_argument("--fpr", type=float, help="which stored threshold decides on unknown")
     parser.add_argument("--prior", type=float, default=0.5, help="how likely a match was before looking")
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -128,8 +124,8 @@ def _search(arguments: list[str]) -> int:
 
     from strongreid.gallery import Gallery
 
-    names = ("top_k", "combine", "rerank", "candidates", "approximate", "cameras", "not_cameras", "identities")
-    options: dict[str, Any] = {name: parsed[name] for name in (*names, "since", "before", "fpr", "prior")}
+    names = ("top_k", "combine", "rerank", "candidates", "approximate", "fpr", "prior")
+    options: dict[str, Any] = {name: parsed[name] for name in (*names, *FILTERS)}
     with Gallery(parsed.gallery) as opened:
         labels = _where(parsed.where or [], opened.info().description.labels)
         features, unlike = _looked_for(parsed, opened)
@@ -197,6 +193,27 @@ def _threshold(parsed: Namespace, calibration: Calibration | None) -> float:
             "calibration (strongreid calibrate), or --distance."
         )
     return calibration.threshold(parsed.fpr)
+
+
+def _list(arguments: list[str]) -> int:
+    parser = _parser("list", "What entries there are, by id, page by page.")
+    parser.add_argument("--limit", type=int, default=50, help="entries to show, at most 1000")
+    parser.add_argument("--start", type=int, default=0, help="the id to begin with")
+    _filter_arguments(parser)
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--csv", action="store_true", help="print CSV")
+    parsed = parse(parser, arguments)
+
+    from strongreid.gallery import Gallery, Only
+
+    with Gallery(parsed.gallery) as opened:
+        labels = _where(parsed.where or [], opened.info().description.labels)
+        only = Only(**{name: parsed[name] for name in FILTERS}, labels=labels or None)
+        found = opened.entries(parsed.limit, start=parsed.start, only=only)
+    print(
+        found.json() if parsed.json else found.csv() if parsed.csv else found.table(), end="" if parsed.csv else "\n"
+    )
+    return 0
 
 
 def _remove(arguments: list[str]) -> int:
@@ -276,6 +293,7 @@ ACTIONS: dict[str, Callable[[list[str]], int]] = {
     "add": _add,
     "search": _search,
     "link": _link,
+    "list": _list,
     "remove": _remove,
     "info": _info,
     "rebuild": _rebuild,
@@ -288,6 +306,19 @@ def _parser(action: str, description: str) -> Parser:
     parser = Parser(prog=f"strongreid gallery {action}", allow_abbrev=False, description=description)
     parser.add_argument("gallery", help="folder, or http://HOST:6333/NAME")
     return parser
+
+
+FILTERS = ("cameras", "not_cameras", "identities", "since", "before")
+
+
+def _filter_arguments(parser: Parser) -> None:
+    """Which entries are meant: FILTERS and --where."""
+    parser.add_argument("--cameras", type=int, nargs="+", help="entries of these cameras only")
+    parser.add_argument("--not_cameras", type=int, nargs="+", help="none of these cameras")
+    parser.add_argument("--identities", type=int, nargs="+", help="entries of these identities only")
+    parser.add_argument("--since", help="of this time or later: seconds, or 2026-03-01T08:30:00Z")
+    parser.add_argument("--before", help="before this time")
+    parser.add_argument("--where", nargs="+", help="LABEL=VALUE or LABEL=VALUE,VALUE")
 
 
 def _extractor(parsed: Namespace) -> Extractor:

@@ -36,6 +36,11 @@ class Description:
     """Tells this gallery from any other, wherever it is moved."""
     created: str = field(default_factory=now)
 
+    @property
+    def flags(self) -> list[str]:
+        """The labels that are True or False."""
+        return [name for name, kind in self.labels.items() if kind == "flag"]
+
     def with_labels_of(self, entries: Entries) -> Description:
         """The description with the labels of further entries.
 

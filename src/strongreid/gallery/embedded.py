@@ -141,6 +141,19 @@ class EmbeddedEngine:
             if offset is None:
                 return
 
+    def page(self, conditions: Sequence[Condition], *, start: int, count: int) -> tuple[list[Point], int | None]:
+        """As `Engine`."""
+        edge = self._edge
+        found = qdrant_filter(conditions, edge)
+        request = edge.ScrollRequest(offset=start, limit=count, filter=found, with_payload=True, with_vector=False)
+        points, following = self._shard.scroll(request)
+        return [self._point(point) for point in points], following
+
+    def values(self, field: str, count: int) -> list[tuple[str | int, int]]:
+        """As `Engine`."""
+        response = self._shard.facet(self._edge.FacetRequest(field, count, True))
+        return [(hit.value, hit.count) for hit in response.hits]
+
     def retrieve(self, ids: Sequence[int], *, features: bool = False) -> list[Point]:
         """As `Engine`."""
         return [

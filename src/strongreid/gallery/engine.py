@@ -48,6 +48,12 @@ class Engine(Protocol):
     def pages(self, conditions: Sequence[Condition] = (), *, features: bool = False) -> Iterator[list[Point]]:
         """All entries that pass, by id, `PAGE` at a time."""
 
+    def page(self, conditions: Sequence[Condition], *, start: int, count: int) -> tuple[list[Point], int | None]:
+        """Up to `count` entries that pass, by id, from id `start` on; and the id of the next one, None for none."""
+
+    def values(self, field: str, count: int) -> list[tuple[str | int, int]]:
+        """Up to `count` values of a field with how many entries have each, the most frequent first."""
+
     def retrieve(self, ids: Sequence[int], *, features: bool = False) -> list[Point]:
         """The entries of these ids that are there."""
 

@@ -23,6 +23,7 @@ from strongreid.gallery.entries import Label, Moment, entries_of, one_per_track
 from strongreid.gallery.folder import FolderStore
 from strongreid.gallery.info import GalleryInfo
 from strongreid.gallery.linking import Links, Tracks, change_of, tracks_in
+from strongreid.gallery.listing import Entry, EntryPage, check_limit, entry_of, entry_page
 from strongreid.gallery.result import SearchResult
 from strongreid.gallery.search import Combine, Question, search
 from strongreid.gallery.server import ServerStore, is_url
@@ -71,6 +72,17 @@ class Gallery:
         except BaseException:
             self._store.close()
             raise
+
+    @property
+    def location(self) -> str:
+        """Its folder, or its address on a server."""
+        return str(self._store.path)
+
+    @property
+    def description(self) -> Description | None:
+        """Metric, dimension, model, labels and calibration; None where there is no gallery yet."""
+        self._refuse_closed()
+        return self._store.description
 
     def _fit(self, found: Description | None, metric: Metric | None) -> None:
         """Hold the arguments against the gallery that is there; take the calibration over."""
@@ -208,8 +220,7 @@ class Gallery:
             prior=prior,
             fpr=fpr,
         )
-        flags = [name for name, kind in own.labels.items() if kind == "flag"]
-        return search(self._store.engine, question, conditions, own.metric, own.calibration, flags)
+        return search(self._store.engine, question, conditions, own.metric, own.calibration, own.flags)
 
     def remove(
         self,
@@ -302,6 +313,49 @@ class Gallery:
         if missing := [number for number in ids if number not in found]:
             raise InputError(f"{self._store.path} has no entry {missing[0]}.")
         return np.array([found[number] for number in ids], dtype=np.float32).reshape(len(ids), own.dim)
+
+    def entries(self, limit: int = 100, *, start: int = 0, only: Only | None = None) -> EntryPage:
+        """Up to `limit` entries that pass the filters, by id, from id `start` on; an empty page without a gallery.
+
+        Raises:
+            InputError: the limit is not from 1 to 1000, or as in `search`.
+        """
+        self._refuse_closed()
+        own = self._store.description
+        if own is None:
+            return EntryPage((), None)
+        conditions = (only or Only()).conditions(own.labels)
+        return entry_page(self._store.engine, conditions, start, limit, own.flags)
+
+    def entry(self, number: int) -> Entry:
+        """What is known about one entry.
+
+        Raises:
+            InputError: there is no gallery, or it has no such entry.
+        """
+        own = self._described()
+        found = self._store.engine.retrieve([number])
+        if not found:
+            raise InputError(f"{self._store.path} has no entry {number}.")
+        return entry_of(found[0], own.flags)
+
+    def values(self, field: str, limit: int = 100) -> list[tuple[str | int, int]]:
+        """Up to `limit` values of camera, identity, track or a label, with how many entries have each.
+
+        The most frequent come first; True and False are 1 and 0. Empty without a gallery.
+
+        Raises:
+            InputError: there is no such field, or the limit is not from 1 to 1000.
+        """
+        self._refuse_closed()
+        check_limit("limit", limit)
+        own = self._store.description
+        if own is None:
+            return []
+        allowed = ["camera", "identity", "track", *own.labels]
+        if field not in allowed:
+            raise InputError(f"unknown field {field!r} to list; this gallery has {', '.join(allowed)}.")
+        return self._store.engine.values(field, limit)
 
     def count(
         self,

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -18,6 +18,10 @@ from strongreid.gallery.entries import Label
 
 UNKNOWN = "unknown"
 """The answer where nobody in the gallery is near enough."""
+PAYLOAD = ("identity", "camera", "path", "time", "track")
+"""What an entry has beside its labels."""
+_UNTIL = "until"
+"""The last moment of an entry that is a whole track; kept for linking, not shown."""
 _DATES = 1e8
 """Times from here on (March 1973) are shown as dates, smaller ones as seconds of a film."""
 
@@ -150,6 +154,12 @@ class SearchResult:
             f"answer: {self.answer} (unknown beyond a {self.metric} distance of {self.threshold:.4f}{rate}; "
             f"probabilities at a prior of {self.prior:g}{approximate})"
         )
+
+
+def labels_of(payload: Mapping[str, Any], flags: Collection[str]) -> dict[str, Label]:
+    """The labels in what an engine keeps; `flags` names those that are True or False, which it keeps as 1 and 0."""
+    known = (*PAYLOAD, _UNTIL)
+    return {name: bool(value) if name in flags else value for name, value in payload.items() if name not in known}
 
 
 def shown_time(time: float | None) -> str:

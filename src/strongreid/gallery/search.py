@@ -15,12 +15,11 @@ from strongreid.evaluation.reranking import k_reciprocal
 from strongreid.evaluation.result import RERANKS, Rerank
 from strongreid.gallery.conditions import Condition
 from strongreid.gallery.engine import Engine, Point, prepared
-from strongreid.gallery.result import Match, SearchResult
+from strongreid.gallery.result import Match, SearchResult, labels_of
 
 Combine = Literal["mean", "best"]
 MOST = 10_000
 """Matches of one search at most."""
-_PAYLOAD = ("identity", "camera", "path", "time", "until", "track")
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,8 +180,6 @@ def _match(
         path=payload["path"],
         time=payload.get("time"),
         track=payload.get("track"),
-        labels={
-            name: bool(value) if name in flags else value for name, value in payload.items() if name not in _PAYLOAD
-        },
+        labels=labels_of(payload, flags),
         reranked=reranked,
     )

@@ -113,6 +113,23 @@ class ServerEngine:
             if offset is None:
                 return
 
+    def page(self, conditions: Sequence[Condition], *, start: int, count: int) -> tuple[list[Point], int | None]:
+        """As `Engine`."""
+        points, following = self._call(
+            "scroll",
+            self._name,
+            scroll_filter=qdrant_filter(conditions, self._models),
+            limit=count,
+            offset=start,
+            with_payload=True,
+        )
+        return [self._point(point) for point in points], following
+
+    def values(self, field: str, count: int) -> list[tuple[str | int, int]]:
+        """As `Engine`."""
+        response = self._call("facet", self._name, field, limit=count, exact=True)
+        return [(hit.value, hit.count) for hit in response.hits]
+
     def retrieve(self, ids: Sequence[int], *, features: bool = False) -> list[Point]:
         """As `Engine`."""
         return [
