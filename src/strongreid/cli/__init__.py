@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from strongreid.cli.data import extract, inspect, synthesize
 from strongreid.cli.evaluation import calibrate, compare, cross_domain, evaluate, join
 from strongreid.cli.experiments import experiment, tune
+from strongreid.cli.export import export
 from strongreid.cli.figures import figure
 from strongreid.cli.gallery import gallery, verify
 from strongreid.cli.scene import scene
@@ -30,6 +31,7 @@ verbs:
   experiment   the paper's experiments, several seeds, with intervals
   tune         a search over settings, on people held out of the training set
   extract      features of pictures as one Parquet table
+  export       a model for ONNX Runtime or OpenVINO: faster on CPUs, and without torch
   gallery      enrol, search, remove: add | search | remove | info | rebuild | compact | move
   verify       do two pictures show the same person?
   synthesize   generate a pedestrian data set from a seed, or check one
@@ -87,6 +89,7 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
     "experiment": experiment,
     "tune": tune,
     "extract": extract,
+    "export": export,
     "gallery": gallery,
     "verify": verify,
     "synthesize": synthesize,
@@ -103,6 +106,10 @@ EXTRAS = {
     "matplotlib": "train",
     "jinja2": "train",
     "optuna": "tune",
+    "onnx": "onnx",
+    "onnxruntime": "onnx",
+    "onnxscript": "onnx",
+    "openvino": "openvino",
     "qdrant_edge": "gallery",
     "qdrant_client": "server",
 }
