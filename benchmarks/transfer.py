@@ -113,7 +113,7 @@ def run(job: Job, folder: Path) -> dict[str, Any]:
 def test(folder: Path, name: str, root: Path) -> dict[str, list[float]]:
     dataset, scores = read_dataset("market1501", root), {}
     for flip in (False, True):
-        extract = Extractor(folder / "run" / "last", device="cpu", flip=flip)
+        extract = Extractor(folder / "run" / "last", device="cpu", flip=flip, backend="torch")
         plain = query_and_gallery(extract, dataset)
         for centred, tables in enumerate((plain, centre_cameras(*plain))):
             for rule, results in {"": [evaluate(*tables, device="cpu")], OTHERS: by_camera(*tables)}.items():

@@ -10,7 +10,8 @@ from strongreid.cli import main
 from strongreid.data.readers import read_dataset
 from strongreid.errors import InputError
 from strongreid.evaluation import evaluate
-from strongreid.extraction import Extractor, forward
+from strongreid.extraction import Extractor
+from strongreid.extraction.torch_network import forward
 from strongreid.features import FeatureTable
 from strongreid.model.network import ReIDModel
 from strongreid.model.weights import InputSpec, load_model, save_model
@@ -46,12 +47,13 @@ def test_a_mirrored_picture_has_the_same_feature(folder, pictures):
 
 
 def test_it_is_off_unless_asked_for_and_the_mode_is_put_back(folder, pictures):
-    extract = Extractor(folder, device="cpu")
+    extract = Extractor(folder, device="cpu", backend="torch")
+    placement = extract.network(5).placement
     model = load_model(folder).model.train()
-    features = forward(model, pictures, extract.spec, extract.placement)
+    features = forward(model, pictures, extract.spec, placement)
     np.testing.assert_array_equal(features, extract.decoded(pictures))
     assert model.training
-    forward(model, pictures, extract.spec, extract.placement, flip=True)
+    forward(model, pictures, extract.spec, placement, flip=True)
     assert model.training
     with torch.no_grad():
         assert features.shape == (5, model.dim)

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import gc
-import os
 import re
 import threading
 import time
@@ -21,7 +20,7 @@ from torch import Tensor, nn
 from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
 
-from strongreid.errors import InputError
+from strongreid.processes import environment_rank as environment_rank
 
 Value = TypeVar("Value")
 _PULSE = 1.0
@@ -32,27 +31,6 @@ _SILENCE = 4.0
 
 class LostProcessError(RuntimeError):
     """A process of the run stopped; the message names it."""
-
-
-def environment_rank() -> tuple[int, int, int]:
-    """Rank, number of processes, rank on this machine, as `torchrun` says; (0, 1, 0) without it.
-
-    Raises:
-        InputError: the variables contradict each other.
-    """
-    values = [os.environ.get(name, "") for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK")]
-    if not values[1] or values[1] == "1":
-        return 0, 1, int(values[2] or 0)
-    try:
-        rank, size, local = int(values[0]), int(values[1]), int(values[2] or values[0])
-        if not 0 <= rank < size or local < 0:
-            raise ValueError  # noqa: TRY301
-    except ValueError as error:
-        raise InputError(
-            f"RANK={values[0]!r}, WORLD_SIZE={values[1]!r} and LOCAL_RANK={values[2]!r} do not fit together: "
-            "start the processes with torchrun, or unset WORLD_SIZE."
-        ) from error
-    return rank, size, local
 
 
 class World:

@@ -125,7 +125,7 @@ class FeatureTable:
         import pyarrow.parquet as pq
 
         if not Path(path).is_file():
-            return _join([cls.load(shard) for shard in _shards(Path(path))])
+            return join_tables([cls.load(shard) for shard in _shards(Path(path))])
         try:
             with pq.ParquetFile(path, page_checksum_verification=True) as file:
                 schema = file.schema_arrow
@@ -196,8 +196,12 @@ def _shards(path: Path) -> list[Path]:
     return wanted
 
 
-def _join(tables: list[FeatureTable]) -> FeatureTable:
-    """One table of several, in their order."""
+def join_tables(tables: list[FeatureTable]) -> FeatureTable:
+    """One table of several, at least one, in their order.
+
+    Raises:
+        InputError: they come from different models.
+    """
     models = sorted({table.model for table in tables})
     if len(models) > 1 or len({table.dim for table in tables}) > 1:
         raise InputError(f"the shards come from different models ({_and(models)}): extract again.")

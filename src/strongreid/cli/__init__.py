@@ -10,6 +10,7 @@ from strongreid.cli.crop import crop
 from strongreid.cli.data import extract, inspect, synthesize
 from strongreid.cli.evaluation import calibrate, compare, cross_domain, evaluate, join
 from strongreid.cli.experiments import experiment, tune
+from strongreid.cli.export import export
 from strongreid.cli.figures import figure
 from strongreid.cli.gallery import gallery, verify
 from strongreid.cli.scene import scene
@@ -32,6 +33,7 @@ verbs:
   experiment   the paper's experiments, several seeds, with intervals
   tune         a search over settings, on people held out of the training set
   extract      features of pictures as one Parquet table
+  export       a model for ONNX Runtime or OpenVINO: faster on CPUs, and without torch
   crop         cut people out of a video or frames, for the gallery
   gallery      enrol, search, remove: add | search | list | link | remove | info | rebuild | compact | move
   serve        a web page to search a gallery with, and its API
@@ -91,6 +93,7 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
     "experiment": experiment,
     "tune": tune,
     "extract": extract,
+    "export": export,
     "crop": crop,
     "gallery": gallery,
     "serve": serve,
@@ -109,6 +112,10 @@ EXTRAS = {
     "matplotlib": "train",
     "jinja2": "train",
     "optuna": "tune",
+    "onnx": "onnx",
+    "onnxruntime": "onnx",
+    "onnxscript": "onnx",
+    "openvino": "openvino",
     "qdrant_edge": "gallery",
     "qdrant_client": "server",
     "cv2": "video",

@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 from jsonargparse import Namespace
 
-from strongreid.cli.parser import Parser, chosen_preset, model_arguments, parse
+from strongreid.cli.parser import Parser, chosen_preset, extractor, model_arguments, parse
 from strongreid.errors import InputError
 
 
@@ -21,12 +21,12 @@ def extract(arguments: list[str]) -> int:
     )
     parsed = parse(parser, arguments)
 
-    from strongreid.distributed import environment_rank
-    from strongreid.extraction import Extractor, extract_folder
+    from strongreid.extraction import extract_folder
     from strongreid.features import shard_path
+    from strongreid.processes import environment_rank
 
     table = extract_folder(
-        Extractor(parsed.model, device=parsed.device, feature=parsed.feature, batch=parsed.batch, flip=parsed.flip),
+        extractor(parsed),
         parsed.pictures,
         parsed.output,
         unlabelled=parsed.unlabelled,

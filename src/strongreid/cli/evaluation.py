@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from strongreid.cli.parser import Parser, model_arguments, parse
+from strongreid.cli.parser import Parser, extractor, model_arguments, parse
 from strongreid.errors import InputError
 from strongreid.files import write_json
 
@@ -40,7 +40,7 @@ def evaluate(arguments: list[str]) -> int:
 
     from strongreid.evaluation.intervals import interval_table, intervals
     from strongreid.evaluation.report import checked_rule
-    from strongreid.extraction import Extractor, evaluate_model, report_model
+    from strongreid.extraction import evaluate_model, report_model
 
     rule = checked_rule(parsed.protocol, parsed.breakdown, parsed.rerank)
     plain = rule.plain and not parsed.breakdown
@@ -49,9 +49,7 @@ def evaluate(arguments: list[str]) -> int:
             "--answers, --figures and --intervals are of the ranking of a whole gallery across cameras; leave out "
             f"--breakdown and --protocol {parsed.protocol}, or those."
         )
-    extract = Extractor(
-        parsed.model, device=parsed.device, feature=parsed.feature, batch=parsed.batch, flip=parsed.flip
-    )
+    extract = extractor(parsed, default="torch")
     options: dict[str, Any] = {
         name: parsed[name] for name in ("kind", "metric", "rerank", "centre_cameras", "skip_unreadable")
     }
@@ -86,14 +84,13 @@ def cross_domain(arguments: list[str]) -> int:
 
     from strongreid.data.readers import read_dataset
     from strongreid.evaluation import crossdomain
-    from strongreid.extraction import Extractor, evaluate_models
+    from strongreid.extraction import evaluate_models
 
     models = crossdomain.named_folders("--models", parsed.models)
     folders = crossdomain.named_folders("--data", parsed.data)
     kinds = crossdomain.named_layouts(parsed.kind, folders)
     datasets = {name: read_dataset(kinds[name], folder) for name, folder in folders.items()}
-    options = {name: parsed[name] for name in ("device", "feature", "batch", "flip")}
-    extractors = {name: Extractor(folder, **options) for name, folder in models.items()}
+    extractors = {name: extractor(parsed, folder, default="torch") for name, folder in models.items()}
     results = evaluate_models(
         extractors, datasets, metric=parsed.metric, skip_unreadable=parsed.skip_unreadable, progress=not parsed.quiet
     )
@@ -161,10 +158,10 @@ def calibrate(arguments: list[str]) -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the division of the people in halves")
     parsed = parse(parser, arguments)
 
-    from strongreid.extraction import Extractor, calibrate_model
+    from strongreid.extraction import calibrate_model
 
     report = calibrate_model(
-        Extractor(parsed.model, device=parsed.device, feature=parsed.feature, batch=parsed.batch, flip=parsed.flip),
+        extractor(parsed, default="torch"),
         parsed.data,
         parsed.model,
         kind=parsed.kind,

@@ -159,7 +159,7 @@ def distances(arguments: list[str]) -> int:
 
         if len(sources) == 1:
             raise InputError(f"{sources[0]} is a model folder: name the folder of a data set after it.")
-        extract = Extractor(sources[0], device=parsed.device, feature=parsed.feature)
+        extract = Extractor(sources[0], device=parsed.device, feature=parsed.feature, backend="torch")
         query, gallery = query_and_gallery(extract, read_dataset(parsed.kind, sources[1]))
         metric = metric or extract.spec.metric
     else:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from jsonargparse import Namespace
 
 from strongreid.cli.notes import drop_varying, read_notes, typed
-from strongreid.cli.parser import Parser, model_arguments, parse
+from strongreid.cli.parser import Parser, extractor, model_arguments, parse
 from strongreid.errors import InputError
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def verify(arguments: list[str]) -> int:
     from strongreid.evaluation.calibration import Calibration
     from strongreid.gallery.verify import verify as compare
 
-    extract = _extractor(parsed)
+    extract = extractor(parsed)
     calibration = Calibration.load(parsed.model, model=extract.fingerprint)
     a, b = extract([parsed.a, parsed.b])
     found = compare(a, b, calibration, prior=parsed.prior, fpr=parsed.fpr)
@@ -321,12 +321,6 @@ def _filter_arguments(parser: Parser) -> None:
     parser.add_argument("--where", nargs="+", help="LABEL=VALUE or LABEL=VALUE,VALUE")
 
 
-def _extractor(parsed: Namespace) -> Extractor:
-    from strongreid.extraction import Extractor
-
-    return Extractor(parsed.model, device=parsed.device, feature=parsed.feature, batch=parsed.batch, flip=parsed.flip)
-
-
 def _table(parsed: Namespace) -> FeatureTable:
     """The features to enrol."""
     from strongreid.features import FeatureTable
@@ -335,15 +329,10 @@ def _table(parsed: Namespace) -> FeatureTable:
         return FeatureTable.load(parsed.source)
     if not parsed.model:
         raise InputError(f"{parsed.source} is a folder of pictures: say with --model what is to make their features.")
-    from strongreid.data.readers import read_folder, read_pictures
-    from strongreid.data.records import DISTRACTOR, ImageRecord
+    from strongreid.extraction import read_records
 
-    records = (
-        tuple(ImageRecord(path, DISTRACTOR, 0) for path in read_pictures(parsed.source))
-        if parsed.unlabelled
-        else read_folder(parsed.source)
-    )
-    return _extractor(parsed).table(records, skip_unreadable=parsed.skip_unreadable, progress=not parsed.quiet)
+    records = read_records(parsed.source, unlabelled=parsed.unlabelled)
+    return extractor(parsed).table(records, skip_unreadable=parsed.skip_unreadable, progress=not parsed.quiet)
 
 
 def _looked_for(parsed: Namespace, opened: Any) -> tuple[Any, Any]:
@@ -355,7 +344,7 @@ def _looked_for(parsed: Namespace, opened: Any) -> tuple[Any, Any]:
         raise InputError("say what to look for in one way: pictures, --table or --entry.")
     if (parsed.pictures or parsed.unlike) and not parsed.model:
         raise InputError("pictures are searched by their features: say with --model what makes them.")
-    extract = _extractor(parsed) if parsed.pictures or parsed.unlike else None
+    extract = extractor(parsed) if parsed.pictures or parsed.unlike else None
     made = {name: _features(extract, parsed[name]) for name in ("pictures", "unlike")}
     if parsed.table:
         return FeatureTable.load(parsed.table), made["unlike"]

@@ -5,13 +5,18 @@ from __future__ import annotations
 import difflib
 import itertools
 import re
+import sys
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import yaml
 from jsonargparse import ArgumentParser, Namespace
 
 from strongreid.errors import InputError
+
+if TYPE_CHECKING:
+    from strongreid.extraction import Extractor
+    from strongreid.extraction.backends import BackendName
 
 
 class Parser(ArgumentParser):
@@ -33,13 +38,38 @@ class Parser(ArgumentParser):
 def model_arguments(parser: ArgumentParser, *, one: bool = True) -> None:
     """Which model, where and how it runs; without `one`, the model is named otherwise."""
     if one:
-        parser.add_argument("model", help="model folder, such as runs/x/best")
+        parser.add_argument("model", help="model folder, such as runs/x/best, or an exported one")
+    parser.add_argument(
+        "--backend",
+        choices=["auto", "torch", "onnx", "openvino"],
+        help="what computes the features (docs/export.md); default: torch where models are judged, elsewhere auto",
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps")
     parser.add_argument("--feature", choices=["f_i", "f_t"], help="default: the one of training")
     parser.add_argument("--batch", type=int, default=64, help="pictures per forward pass")
     parser.add_argument("--flip", action="store_true", help="average with the features of the mirrored pictures")
     parser.add_argument("--skip_unreadable", action="store_true", help="leave unreadable pictures out and count them")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
+
+
+def extractor(parsed: Namespace, model: str | None = None, *, default: BackendName = "auto") -> Extractor:
+    """What the flags of `model_arguments` ask for; says on standard error what computes the features.
+
+    The `default` backend is of model folders; an exported one has its own.
+    """
+    from strongreid.export.description import exported_format
+    from strongreid.extraction import Extractor
+
+    folder = Path(model or parsed.model)
+    return Extractor(
+        folder,
+        device=parsed.device,
+        feature=parsed.feature,
+        batch=parsed.batch,
+        flip=parsed.flip,
+        backend=parsed.backend or ("auto" if exported_format(folder) else default),
+        say=None if parsed.quiet else lambda line: print(f"features by {line}", file=sys.stderr),
+    )
 
 
 def parse(parser: ArgumentParser, arguments: list[str]) -> Namespace:

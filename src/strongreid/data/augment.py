@@ -16,8 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
+from strongreid.data.images import IMAGENET_MEAN as IMAGENET_MEAN
+from strongreid.data.images import IMAGENET_STD as IMAGENET_STD
 
 Fill = Literal["mean", "released"]
 

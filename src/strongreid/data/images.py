@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -24,6 +25,10 @@ from strongreid.files import atomic_folder, recover_folder, write_json
 
 Pictures = NDArray[np.uint8]
 
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+"""Of the channels red, green and blue, in 0 to 1: what models subtract and divide by, unless they say otherwise."""
+
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP")
 MAX_PIXELS = 64_000_000
 """Larger pictures are refused: decoded they take over 192 MB, and no crop of a person is that large."""
@@ -33,8 +38,8 @@ _STORE_FORMAT = 1
 _STORE_FILES = ("index.json", "pictures.npy")
 
 
-def decode(path: Path | str, height: int, width: int) -> Pictures:
-    """Read a JPEG, PNG, BMP or WebP picture as (height, width, 3) RGB.
+def decode(source: Path | str | bytes, height: int, width: int) -> Pictures:
+    """Read a JPEG, PNG, BMP or WebP picture, a file's or encoded bytes, as (height, width, 3) RGB.
 
     Bilinear with antialiasing, as torchvision resizes PIL pictures. The EXIF orientation is ignored,
     transparency is dropped, and of 16-bit grey the upper 8 bits are kept.
@@ -42,23 +47,24 @@ def decode(path: Path | str, height: int, width: int) -> Pictures:
     Raises:
         InputError: no such file, empty, truncated, another format, or more than `MAX_PIXELS`.
     """
-    return _read(path, lambda image: resize(image, height, width))
+    return _read(source, lambda image: resize(image, height, width))
 
 
-def decode_whole(path: Path | str) -> Pictures:
-    """Read a picture as `decode` does, at its own size.
+def decode_whole(source: Path | str | bytes) -> Pictures:
+    """Read a picture in its own size, (h, w, 3) RGB; otherwise as `decode`.
 
     Raises:
         InputError: as `decode`.
     """
-    return _read(path, lambda image: np.array(_rgb(image)))
+    return _read(source, lambda image: np.array(rgb(image)))
 
 
-def _read(path: Path | str, take: Callable[[Image.Image], Pictures]) -> Pictures:
+def _read(source: Path | str | bytes, use: Callable[[Image.Image], Pictures]) -> Pictures:
+    """What `use` makes of an opened picture."""
     try:
-        with Image.open(path, formats=FORMATS) as image:
+        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS) as image:
             if image.width * image.height <= MAX_PIXELS:
-                return take(image)
+                return use(image)
         reason = f"more than {MAX_PIXELS:,} pixels"
     except MemoryError:
         raise
@@ -67,16 +73,26 @@ def _read(path: Path | str, take: Callable[[Image.Image], Pictures]) -> Pictures
     except FileNotFoundError:
         reason = "no such file"
     except UnidentifiedImageError:
-        empty = Path(path).is_file() and Path(path).stat().st_size == 0
+        empty = not source if isinstance(source, bytes) else _is_empty(source)
         reason = "the file is empty" if empty else "not a JPEG, PNG, BMP or WebP picture"
     except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error, ...
         reason = str(error) or type(error).__name__
-    raise InputError(f"cannot read the picture {path}: {reason}; replace or remove it.")
+    name = f"of {len(source)} bytes" if isinstance(source, bytes) else source
+    raise InputError(f"cannot read the picture {name}: {reason}; replace or remove it.")
+
+
+def _is_empty(path: Path | str) -> bool:
+    return Path(path).is_file() and Path(path).stat().st_size == 0
 
 
 def resize(image: Image.Image, height: int, width: int) -> Pictures:
     """Turn a PIL picture of any mode into (height, width, 3) RGB, as `decode` does."""
     return np.array(rgb(image).resize((width, height), Image.Resampling.BILINEAR))
+
+
+def default_threads() -> int:
+    """How many threads decode where nothing else is asked for."""
+    return min(os.cpu_count() or 1, 32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +135,7 @@ class DecodedStore:
                 f"cannot decode {len(records)} pictures to {height} x {width}: "
                 "expected at least one picture, one row and one column."
             )
-        threads = threads or min(os.cpu_count() or 1, 32)
-        job = _Job(records, height, width, skip_unreadable, threads, progress)
+        job = _Job(records, height, width, skip_unreadable, threads or default_threads(), progress)
         if folder is None:
             return _build_in_memory(job)
         folder = Path(folder)

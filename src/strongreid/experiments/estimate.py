@@ -113,7 +113,7 @@ def measure(config: Config, trained: ReadSet, logged: Mapping[str, float]) -> Sp
 
     from strongreid.data.images import DecodedStore
     from strongreid.distributed import World
-    from strongreid.extraction import forward
+    from strongreid.extraction.torch_network import forward
     from strongreid.training.loop import place_run, train_epoch
     from strongreid.training.runlog import RunLog
     from strongreid.training.setup import assemble, build_model

@@ -221,7 +221,13 @@ def _evaluate(job: Job, test: Test) -> dict[str, Any]:
     from strongreid.extraction import Extractor, query_and_gallery
 
     config = job.config
-    extract = Extractor(job.folder / "last", device=config.run.device, feature=test.feature, batch=config.eval.batch)
+    extract = Extractor(
+        job.folder / "last",
+        device=config.run.device,
+        feature=test.feature,
+        batch=config.eval.batch,
+        backend="torch",  # as training evaluates, to the bit
+    )
     dataset = read_dataset(test.data.kind, test.data.root)
     query, gallery = query_and_gallery(extract, dataset, skip_unreadable=config.data.skip_unreadable)
     result = evaluate(query, gallery, test.metric, test.rerank, answers=test.answers)

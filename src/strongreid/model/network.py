@@ -11,7 +11,6 @@ from strongreid.errors import InputError
 from strongreid.model.backbones import Pretrained, create_backbone, feature_width
 
 Neck = Literal["bnneck", "none"]
-FeatureName = Literal["f_i", "f_t"]
 
 
 class Output(NamedTuple):

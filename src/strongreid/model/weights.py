@@ -6,30 +6,16 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
-from strongreid.data.augment import IMAGENET_MEAN, IMAGENET_STD
 from strongreid.errors import InputError
 from strongreid.files import atomic_folder, recover_folder
-from strongreid.model.network import FeatureName, Neck, ReIDModel
-
-MetricName = Literal["cosine", "euclidean"]
-FORMAT = 1
-
-
-@dataclass(frozen=True, slots=True)
-class InputSpec:
-    """How pictures become the model's input, and which output is its feature."""
-
-    height: int
-    width: int
-    mean: tuple[float, ...] = IMAGENET_MEAN
-    std: tuple[float, ...] = IMAGENET_STD
-    feature: FeatureName = "f_i"
-    metric: MetricName = "cosine"
+from strongreid.model.network import Neck, ReIDModel
+from strongreid.model.spec import FORMAT, not_described, read_description
+from strongreid.model.spec import InputSpec as InputSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,28 +60,20 @@ def load_model(folder: str | Path) -> LoadedModel:
     """
     folder = Path(folder)
     recover_folder(folder)
-    description = _read_description(folder)
+    description = read_description(folder)
     weights = folder / "model.safetensors"
     try:
         settings = description["model"]
         model = ReIDModel(**{**settings, "image_size": tuple(settings["image_size"]), "pretrained": False})
-        values = description["input"]
-        spec = InputSpec(**{**values, "mean": tuple(values["mean"]), "std": tuple(values["std"])})
-        for value, allowed in (
-            (settings["last_stride"], (1, 2)),
-            (settings["neck"], get_args(Neck)),
-            (spec.feature, get_args(FeatureName)),
-            (spec.metric, get_args(MetricName)),
-        ):
+        spec = InputSpec.of(description["input"])
+        for value, allowed in ((settings["last_stride"], (1, 2)), (settings["neck"], get_args(Neck))):
             if value not in allowed:
                 raise ValueError(f"{value!r} is not one of {allowed}")  # noqa: TRY301
         sha256, training = str(description["sha256"]), dict(description["training"])
     except (KeyError, TypeError, ValueError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(
-            f"{folder / 'model.json'} does not describe a model ({error!r}): train or copy it again."
-        ) from error
+        raise not_described(folder, error) from error
     _check_shapes(weights, model)
     if _sha256(weights) != sha256:
         raise InputError(f"{weights} is not the file that model.json describes (SHA-256 differs): copy it again.")
@@ -117,23 +95,6 @@ def start_from(model: ReIDModel, folder: str | Path) -> None:
         elif name not in state or state[name].shape != tensor.shape:
             raise InputError(f"{folder} holds another network: its {name} differs. Set model.* as it was trained.")
     model.load_state_dict({name: state[name] for name in own})
-
-
-def _read_description(folder: Path) -> dict[str, Any]:
-    if not (folder / "model.json").is_file():
-        nested = [name for name in ("last", "best") if (folder / name / "model.json").is_file()]
-        hint = f" Did you mean {folder / nested[0]}?" if nested else ""
-        raise InputError(f"{folder} is not a model folder: it has no model.json beside model.safetensors.{hint}")
-    try:
-        description = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-        version = description["format"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{folder / 'model.json'} is not readable as a model description: {error!r}.") from error
-    if version != FORMAT:
-        raise InputError(
-            f"{folder / 'model.json'} has format {version}; this version reads {FORMAT}: upgrade strongreid."
-        )
-    return dict(description)
 
 
 def _check_shapes(weights: Path, model: ReIDModel) -> None:

@@ -25,7 +25,8 @@ from strongreid.data.sampler import plan_epoch, usable_pictures
 from strongreid.distributed import World
 from strongreid.errors import InputError
 from strongreid.evaluation import EvalResult, evaluate
-from strongreid.extraction import feature_table, forward
+from strongreid.extraction import feature_table
+from strongreid.extraction.torch_network import forward
 from strongreid.features import FeatureTable
 from strongreid.losses import BagOfTricksLoss
 from strongreid.model.hardware import Placement

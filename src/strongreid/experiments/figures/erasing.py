@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from strongreid.data.augment import IMAGENET_MEAN, IMAGENET_STD, Augmentation
-from strongreid.data.images import Pictures, decode
+from strongreid.data.augment import Augmentation
+from strongreid.data.images import IMAGENET_MEAN, IMAGENET_STD, Pictures, decode
 from strongreid.data.records import ImageRecord
 from strongreid.errors import InputError
 from strongreid.evaluation.style import bare, drawing, set_gaps

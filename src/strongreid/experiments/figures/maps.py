@@ -19,7 +19,8 @@ from torch import Tensor
 from strongreid.data.augment import normalize
 from strongreid.data.images import Pictures, decode
 from strongreid.errors import InputError
-from strongreid.model.network import BNNeck, FeatureName, ReIDModel
+from strongreid.model.network import BNNeck, ReIDModel
+from strongreid.model.spec import FeatureName
 from strongreid.model.weights import LoadedModel
 
 Doubles = npt.NDArray[np.float64]

@@ -37,9 +37,11 @@ def space_tables(
     Raises:
         InputError: there are no records, or a picture can't be read.
     """
-    tables = {"f_t": Extractor(model, device=device, feature="f_t").table(records, progress=progress)}
+    tables = {
+        "f_t": Extractor(model, device=device, feature="f_t", backend="torch").table(records, progress=progress)
+    }
     if isinstance(model.model.neck, BNNeck):
-        table = Extractor(model, device=device, feature="f_i").table(records, progress=progress)
+        table = Extractor(model, device=device, feature="f_i", backend="torch").table(records, progress=progress)
         cosine = model.spec.metric == "cosine"
         title = "f_i, scaled to length 1" if cosine else "f_i"
         tables[title] = replace(table, features=normalise(table.features)) if cosine else table

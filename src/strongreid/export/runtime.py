@@ -1,0 +1,146 @@
+"""Running exported networks, without torch: ONNX Runtime or OpenVINO, imported when first used."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from tqdm import tqdm
+
+from strongreid.errors import InputError
+from strongreid.export.description import KEY, Description, ExportFormat, exported_format, network_file
+
+Pictures = npt.NDArray[np.uint8]
+Features = npt.NDArray[np.float32]
+MODULES: dict[ExportFormat, str] = {"onnx": "onnxruntime", "openvino": "openvino"}
+
+
+class ExportedNetwork:
+    """A network in a file, with what it says about itself."""
+
+    def __init__(self, path: str | Path, threads: int | None = None) -> None:
+        """Read it.
+
+        Args:
+            path: a folder that `export_model` wrote, or its `.onnx` or `.xml` file.
+            threads: of the CPU; None for OMP_NUM_THREADS, or all that this process may use.
+
+        Raises:
+            InputError: there is no such file, or it is damaged, or not of ours.
+            ModuleNotFoundError: its runtime is not installed.
+        """
+        self.path = Path(path)
+        found = exported_format(self.path)
+        if found is None:
+            raise InputError(f"{path} is no exported model: give a folder that strongreid export wrote, or its file.")
+        file = network_file(self.path)
+        if not file.is_file():
+            raise InputError(f"there is no file {file}: mend the path, or export the model again.")
+        self.format: ExportFormat = found
+        self._run, text = _OPEN[found](file, threads or default_threads())
+        self.description = Description.of(file, text)
+        self.dim, self.feature = self.description.dim, self.description.feature
+
+    def features(
+        self, pictures: Pictures, *, batch: int = 64, flip: bool = False, bar: tqdm[Any] | None = None
+    ) -> Features:
+        """Features (n, d) of pictures (n, height, width, 3); with `flip`, the mean with the mirrored one's."""
+        features = np.empty((len(pictures), self.dim), dtype=np.float32)
+        for start in range(0, len(pictures), batch):
+            block = np.ascontiguousarray(pictures[start : start + batch])
+            found = self._run(block)
+            if flip:
+                found = np.stack([found, self._run(np.ascontiguousarray(block[:, :, ::-1]))]).mean(axis=0)
+            features[start : start + batch] = found
+            if bar is not None:
+                bar.update(len(block))
+        return features
+
+
+def installed(runtime: ExportFormat) -> bool:
+    """Whether the module that runs it is installed; it is not imported."""
+    try:
+        return find_spec(MODULES[runtime]) is not None
+    except ValueError:  # the import was blocked
+        return False
+
+
+def library(runtime: ExportFormat) -> ModuleType:
+    """The module, or an error that names what to install."""
+    try:
+        if runtime == "onnx":
+            import onnxruntime as module
+        else:
+            import openvino as module
+    except ModuleNotFoundError as error:
+        name = MODULES[runtime]
+        raise ModuleNotFoundError(
+            f"this exported model needs {name}: pip install 'strongreid[{runtime}]'", name=name
+        ) from error
+    found: ModuleType = module
+    return found
+
+
+def default_threads() -> int:
+    """OMP_NUM_THREADS, as torch has it, or the cores that this process may use."""
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    if asked.isdecimal() and int(asked):
+        return int(asked)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _open_onnx(file: Path, threads: int) -> tuple[Callable[[Pictures], Features], str | None]:
+    module = library("onnx")
+    options = module.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3  # errors only; the rest would go to the user's screen
+    try:
+        session = module.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # its errors have no common class
+        raise _unreadable(file, error) from error
+    name = session.get_inputs()[0].name
+
+    def run(pictures: Pictures) -> Features:
+        found: Features = session.run(None, {name: pictures})[0]
+        return found
+
+    return run, session.get_modelmeta().custom_metadata_map.get(KEY)
+
+
+def _open_openvino(file: Path, threads: int) -> tuple[Callable[[Pictures], Features], str | None]:
+    module = library("openvino")
+    core = module.Core()
+    settings = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_NUM_THREADS": threads,
+        "INFERENCE_PRECISION_HINT": "f32",  # where a CPU has bfloat16, it would be used unasked
+    }
+    try:
+        model = core.read_model(file)
+        compiled = core.compile_model(model, "CPU", settings)
+    except RuntimeError as error:
+        raise _unreadable(file, error) from error
+
+    def run(pictures: Pictures) -> Features:
+        found: Features = compiled(pictures)[0]
+        return found
+
+    text = model.get_rt_info(KEY).value if model.has_rt_info(KEY) else None
+    return run, text
+
+
+def _unreadable(file: Path, error: Exception) -> InputError:
+    reason = " ".join(str(error).split())[:200]
+    return InputError(f"{file} can't be read as a network ({reason}): export the model again.")
+
+
+_OPEN: dict[ExportFormat, Callable[[Path, int], tuple[Callable[[Pictures], Features], str | None]]] = {
+    "onnx": _open_onnx,
+    "openvino": _open_openvino,
+}
