@@ -37,7 +37,7 @@ types: $(READY) ## check the types
 	$(BIN)/mypy
 
 lock: bootstrap ## resolve the dependencies anew into requirements.lock (needs the network)
-	$(UV) pip compile pyproject.toml --extra train --extra gallery --extra server --extra tune --group dev --universal --generate-hashes --quiet \
+	$(UV) pip compile pyproject.toml --all-extras --group dev --universal --generate-hashes --quiet \
 		--custom-compile-command "make lock" --no-emit-index-url --no-emit-find-links -o requirements.lock
 
 clean: ## remove the environment, caches and built packages; runs and data stay
