@@ -17,7 +17,7 @@ from fastapi.routing import APIRoute, APIRouter
 from starlette.exceptions import HTTPException as AnyHTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from strongreid import __version__
+import strongreid
 from strongreid.errors import InputError
 from strongreid.gallery import Gallery
 from strongreid.web import answers
@@ -71,7 +71,7 @@ def create_app(
     service = Service(gallery, extract, folders or PictureFolders(limits=limits), limits)
     app = FastAPI(
         title="strongreid",
-        version=__version__,
+        version=strongreid.__version__,
         summary="Search a gallery of people, say unknown, enrol and remove.",
         docs_url=None,  # those pages load scripts from another host
         redoc_url=None,

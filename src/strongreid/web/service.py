@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from strongreid import __version__
+import strongreid
 from strongreid.errors import InputError
 from strongreid.features import FeatureTable
 from strongreid.gallery import Entry, Gallery, Match, Only, SearchResult
@@ -67,7 +67,7 @@ class Service:
         kept = {} if calibration is None else {f"{r:g}": t for r, t in calibration.thresholds if t is not None}
         return answers.Info(
             gallery=_short(self.gallery.location),
-            version=__version__,
+            version=strongreid.__version__,
             made=own is not None,
             entries=len(self.gallery),
             dim=None if own is None else own.dim,
