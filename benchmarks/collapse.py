@@ -1,7 +1,7 @@
 """Why a network without BNNeck collapses when it is trained from scratch: one cause changed at a time.
 
     python benchmarks/collapse.py DATA OUT [--seeds 3] [--size 64x32] [--epochs 4]
-        [--backbone resnet10_w16] [--lr 2e-3] [--only TRIAL ...]
+        [--backbone resnet10_w16] [--lr 2e-3] [--only TRIAL ...] [--agreement]
 
 DATA is a data set in the layout of Market-1501, OUT keeps finished runs, so that a stopped command goes on. Prints
 the table of docs/collapse.md and draws OUT/collapse.png. One process, one thread; a run of the small network takes
@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from collapse_trial import Data, Trial, run
+from collapse_trial import Data, Trial, agreement, run
 from measure import machine
 
 from strongreid.evaluation.style import COLOURS, drawing, write_plainly
@@ -88,12 +88,16 @@ def main() -> None:
     parser.add_argument("--backbone", default=Trial.backbone)
     parser.add_argument("--lr", type=float, default=Trial.lr, help="of the trials that do not change it")
     parser.add_argument("--epochs", type=int, default=Trial.epochs, help="of the 16 of the schedule")
+    parser.add_argument("--agreement", action="store_true", help="only compare the gradients of several batches")
     parser.add_argument("--only", nargs="+", default=list(TRIALS), choices=list(TRIALS), metavar="TRIAL")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     height, width = map(int, arguments.size.split("x"))
     data = Data(arguments.data, (height, width), arguments.out / "store")
     print(machine(), flush=True)
+    if arguments.agreement:
+        print_agreement(data, arguments.seeds)
+        return
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in arguments.only}
     for seed in range(arguments.seeds):
         for name in found:
@@ -101,6 +105,16 @@ def main() -> None:
             found[name].append(finished(arguments.out, name, Trial(**(asked | TRIALS[name])), data, seed))
     print(table(found))
     draw(found, arguments.out / "collapse.png")
+
+
+def print_agreement(data: Data, seeds: int) -> None:
+    for name in ("+ random erasing", "BNNeck alone"):
+        for after in (0, 20, 60):
+            each = [agreement(Trial(**TRIALS[name]), data, seed, after) for seed in range(seeds)]
+            means = {loss: statistics.mean(one[loss] for one in each) for loss in each[0]}
+            print(
+                f"{name}, after {after} steps: " + ", ".join(f"{loss} {value:.2f}" for loss, value in means.items())
+            )
 
 
 def finished(out: Path, name: str, trial: Trial, data: Data, seed: int) -> dict[str, Any]:

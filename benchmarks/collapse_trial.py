@@ -30,7 +30,7 @@ from strongreid.training.schedule import learning_rate
 
 MARGIN = 0.3
 
-Neck = Literal["none", "bnneck", "centred", "scaled", "one scale", "fixed scale", "for both"]
+Neck = Literal["none", "bnneck", "centred", "one scale", "fixed scale"]
 Triplet = Literal["plain", "soft", "unit length", "relative", "no shrinking", "only shrinking"]
 
 
@@ -46,7 +46,6 @@ class Trial:
     schedule_epochs: int = 16
     """Of the cosine, of which the trial runs the beginning."""
     erasing: float = 0.5
-    fill: Literal["mean", "released", "noise"] = "mean"
     label_smoothing: float = 0.0
     neck: Neck = "none"
     classifier: float | Literal["recipe", "torch"] = "recipe"
@@ -58,9 +57,7 @@ class Trial:
     triplet_from: int = 0
     """Epochs without triplet loss."""
     weight_decay: float = 5e-4
-    classifier_decay: float = -1.0
-    """-1: as all others."""
-    algorithm: Literal["adam", "adamw", "sgd"] = "adam"
+    algorithm: Literal["adam", "adamw"] = "adam"
     clip: float = 0.0
     last_relu: bool = True
 
@@ -88,8 +85,6 @@ class Neckline(nn.Module):
     def normalised(self, pooled: Tensor, mean: Tensor, spread: Tensor) -> Tensor:
         if self.kind == "centred":
             return pooled - mean
-        if self.kind == "scaled":  # the mean stays where it is, and only what differs is scaled
-            return mean + (pooled - mean) / spread
         if self.kind == "one scale":
             return (pooled - mean) / spread.square().mean().sqrt()
         return (pooled - mean) / self.scale  # "fixed scale": that of the first batch
@@ -99,7 +94,7 @@ def build(trial: Trial, identities: int, size: tuple[int, int], seed: int) -> Re
     torch.manual_seed(seed)
     neck: Any = "none" if trial.neck == "none" else "bnneck"
     model = ReIDModel(trial.backbone, identities, trial.last_stride, neck, pretrained=False, image_size=size)
-    if trial.neck not in ("none", "bnneck", "for both"):
+    if trial.neck not in ("none", "bnneck"):
         model.neck = Neckline(trial.neck, model.dim)
     bias = trial.neck == "none" if trial.bias is None else trial.bias
     if trial.classifier != "recipe" or bias != (trial.neck == "none"):
@@ -147,18 +142,9 @@ def triplet_loss(kind: Triplet, pooled: Tensor, labels: Tensor) -> Tensor:
 
 
 def optimizer_of(trial: Trial, model: ReIDModel) -> torch.optim.Optimizer:
-    classifier = classifier_of(model)
-    of_classifier = {id(parameter) for parameter in classifier.parameters()}
     learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    decay = trial.weight_decay if trial.classifier_decay < 0 else trial.classifier_decay
-    groups = [
-        {"params": [p for p in learning if id(p) not in of_classifier], "weight_decay": trial.weight_decay},
-        {"params": list(classifier.parameters()), "weight_decay": decay},
-    ]
-    if trial.algorithm == "sgd":
-        return torch.optim.SGD(groups, lr=trial.lr, momentum=0.9)
     kind = torch.optim.Adam if trial.algorithm == "adam" else torch.optim.AdamW
-    return kind(groups, lr=trial.lr, fused=True)
+    return kind(learning, lr=trial.lr, weight_decay=trial.weight_decay, fused=True)
 
 
 class Data:
@@ -174,30 +160,32 @@ class Data:
 
     def batches(self, trial: Trial, seed: int) -> Batches:
         identities = np.array([record.identity for record in self.train.records], dtype=np.int64)
-        fill: Any = "mean" if trial.fill == "noise" else trial.fill
-        pad = 10 * self.size[0] // 256
-        augmentation = Augmentation(pad=pad, erasing=trial.erasing, erasing_fill=fill)
+        augmentation = Augmentation(pad=10 * self.size[0] // 256, erasing=trial.erasing)
         return Batches(self.train.pictures, identities, augmentation=augmentation, seed=seed)
+
+
+def start(trial: Trial, data: Data, seed: int) -> tuple[Batches, ReIDModel, torch.optim.Optimizer]:
+    torch.set_num_threads(1)
+    batches = data.batches(trial, seed)
+    model = place("cpu", "float32").prepare(build(trial, batches.identities, data.size, seed))
+    model.train()
+    return batches, model, optimizer_of(trial, model)
 
 
 def run(trial: Trial, data: Data, seed: int) -> dict[str, Any]:
     """Train; what was measured at each step, and mAP afterwards."""
-    torch.set_num_threads(1)
-    batches = data.batches(trial, seed)
-    model = place("cpu", "float32").prepare(build(trial, batches.identities, data.size, seed))
-    optimizer = optimizer_of(trial, model)
+    batches, model, optimizer = start(trial, data, seed)
     branches = Branches(model)
     steps: list[dict[str, float]] = []
-    model.train()
     for epoch in range(trial.epochs):
         set_learning_rate(optimizer, trial.lr * factor_of(trial, epoch))
         weight = trial.triplet_weight if epoch >= trial.triplet_from else 0.0
         for images, labels in batches.epoch(epoch):
             rarely = len(steps) % 10 == 0
             branches.watching = rarely
-            loss, row = forward_pass(trial, model, images, labels, weight, rarely)
+            identity, triplet, row = forward_pass(trial, model, images, labels, weight, rarely)
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+            (identity + weight * triplet).backward()
             if rarely:
                 row |= gradients_by_part(model) | {"cancels": branches.correlation()}
             if trial.clip:
@@ -207,27 +195,50 @@ def run(trial: Trial, data: Data, seed: int) -> dict[str, Any]:
     return {"steps": steps, "identities": batches.identities, "per_epoch": len(batches.plan(0)), **score(model, data)}
 
 
+def agreement(trial: Trial, data: Data, seed: int, after: int, over: int = 8) -> dict[str, float]:
+    """Mean cosine between the gradients of two batches at the backbone's weights, by loss, `after` steps.
+
+    1: every batch pulls the same way. Weights stay as they are while `over` batches are looked at.
+    """
+    batches, model, optimizer = start(trial, data, seed)
+    set_learning_rate(optimizer, trial.lr * factor_of(trial, 0))
+    weights = list(model.backbone.parameters())
+    found: dict[str, list[Tensor]] = {"identity": [], "triplet": []}
+    for number, (images, labels) in enumerate(batches.epoch(0)):
+        if number == after + over:
+            break
+        identity, triplet, _ = forward_pass(trial, model, images, labels, trial.triplet_weight, False)
+        if number < after:
+            optimizer.zero_grad(set_to_none=True)
+            (identity + trial.triplet_weight * triplet).backward()
+            optimizer.step()
+            continue
+        for name, loss in (("identity", identity), ("triplet", triplet)):
+            parts = torch.autograd.grad(loss, weights, retain_graph=True)
+            found[name].append(nn.functional.normalize(torch.cat([part.flatten() for part in parts]), dim=0))
+    cosines = {name: torch.stack(vectors) @ torch.stack(vectors).T for name, vectors in found.items()}
+    return {name: float((value.sum() - value.trace()) / (over * (over - 1))) for name, value in cosines.items()}
+
+
 def factor_of(trial: Trial, epoch: int) -> float:
     return learning_rate(epoch + 1, warmup_epochs=trial.warmup, schedule="cosine", epochs=trial.schedule_epochs)
 
 
 def forward_pass(
     trial: Trial, model: ReIDModel, images: Tensor, labels: Tensor, weight: float, rarely: bool
-) -> tuple[Tensor, dict[str, float]]:
-    """The loss of a batch, and what was measured on the way; what takes long only `rarely`."""
-    if trial.fill == "noise":
-        images = torch.where((images == 0).all(1, keepdim=True), torch.randn_like(images), images)
+) -> tuple[Tensor, Tensor, dict[str, float]]:
+    """Both losses of a batch, and what was measured on the way; what takes long only `rarely`."""
     last_map = model.backbone.forward_features(images)
     pooled = model.backbone.forward_head(last_map, pre_logits=True)
     feature = model.neck(pooled)
     identity = identity_loss(classifier_of(model)(feature), labels, trial.label_smoothing)
-    triplet = triplet_loss(trial.triplet, feature if trial.neck == "for both" else pooled, labels)
+    triplet = triplet_loss(trial.triplet, pooled, labels)
     row = {"identity": identity.item(), "triplet": triplet.item()}
     row |= measure(pooled, labels, identity, weight * triplet, model)
     if rarely:
         row |= of_map(last_map.detach(), model)
         row["rank"] = effective_rank(pooled)
-    return identity + weight * triplet, row
+    return identity, triplet, row
 
 
 def measure(pooled: Tensor, labels: Tensor, identity: Tensor, triplet: Tensor, model: ReIDModel) -> dict[str, float]:
@@ -250,7 +261,6 @@ def measure(pooled: Tensor, labels: Tensor, identity: Tensor, triplet: Tensor, m
         return wanted | {
             "spread": float(spread),  # root mean square distance from the batch's mean
             "mean": float(pooled.mean(0).norm()),
-            "active": float((gap > -MARGIN).float().mean()),  # anchors that the triplet loss still moves
             "wrong": float((gap > 0).float().mean()),  # anchors whose hardest negative is nearer than their positive
             "gap": float(gap.mean() / spread.clamp(min=1e-12)),
             "identity_share": identity_share(centred, labels),
