@@ -21,7 +21,7 @@ from strongreid.data.images import DecodedStore
 from strongreid.data.readers import read_dataset
 from strongreid.evaluation import evaluate
 from strongreid.extraction import feature_table, forward
-from strongreid.losses import batch_hard_triplet, euclidean_distances, hardest, identity_loss
+from strongreid.losses import batch_hard_triplet, in_units_of_spread, euclidean_distances, hardest, identity_loss
 from strongreid.model.hardware import place
 from strongreid.model.network import ReIDModel
 from strongreid.model.weights import InputSpec
@@ -134,8 +134,7 @@ def triplet_loss(kind: Triplet, pooled: Tensor, labels: Tensor) -> Tensor:
     if kind == "unit length":
         return batch_hard_triplet(nn.functional.normalize(pooled), labels, MARGIN)
     if kind == "relative":  # in units of the batch's spread: no scale is better than another
-        centred = pooled - pooled.mean(0)
-        return batch_hard_triplet(centred / centred.square().sum(1).mean().sqrt(), labels, MARGIN)
+        return batch_hard_triplet(in_units_of_spread(pooled), labels, MARGIN)
     if kind in ("no shrinking", "only shrinking"):
         pooled = Shrinking.apply(pooled, kind == "only shrinking")
     return batch_hard_triplet(pooled, labels, MARGIN)

@@ -13,6 +13,7 @@ from strongreid.losses import (
     euclidean_distances,
     hardest,
     identity_loss,
+    in_units_of_spread,
 )
 from strongreid.model.network import Output
 
@@ -72,6 +73,28 @@ def test_triplet_equals_a_loop_over_all_triplets_for_any_counts(labels, seed):
     assert float(batch_hard_triplet(feature, torch.tensor(labels))) == pytest.approx(expected, abs=2e-4)
 
 
+def test_in_units_of_the_spread_neither_size_nor_place_counts_and_nothing_pulls_inwards():
+    feature = torch.randn(8, 6, requires_grad=True)
+    labels = torch.arange(4).repeat_interleave(2)
+    found = in_units_of_spread(feature)
+    assert found.mean(0).abs().max() < 1e-6
+    assert found.square().sum(1).mean().item() == pytest.approx(1, abs=1e-5)
+    torch.testing.assert_close(in_units_of_spread(100 * feature + 7), found, rtol=0, atol=1e-4)
+    loss = BagOfTricksLoss(4, 6, triplet_units="spread", triplet_weight=2.0, center_weight=0)
+    term = loss(Output(feature, feature, torch.zeros(8, 4)), labels)["triplet"]
+    assert term.item() == pytest.approx(2 * batch_hard_triplet(found, labels).item(), abs=1e-5)
+    term.backward()
+    centred = feature.detach() - feature.detach().mean(0)
+    assert feature.grad.abs().max() > 1e-3
+    assert (feature.grad * centred).sum().abs() < 1e-5, "along this all features would shrink"
+
+
+def test_equal_features_have_no_spread_and_give_finite_numbers():
+    feature = torch.ones(8, 6, requires_grad=True)
+    batch_hard_triplet(in_units_of_spread(feature), torch.arange(4).repeat_interleave(2)).backward()
+    assert torch.isfinite(feature.grad).all()
+
+
 def test_a_batch_without_triplets_costs_nothing_and_has_a_gradient():
     feature = torch.randn(4, 8, requires_grad=True)
     batch_hard_triplet(feature, torch.zeros(4, dtype=torch.long)).backward()
@@ -106,5 +129,6 @@ def test_trivial_values_are_those_of_a_network_that_sees_nothing():
     terms = criterion(Output(same, same, torch.zeros(8, 20)), torch.arange(4).repeat_interleave(2))
     trivial = criterion.trivial(20)
     assert trivial == {"identity": math.log(20), "triplet": 0.3}
+    assert set(BagOfTricksLoss(20, 6, triplet_units="spread").trivial(20)) == {"identity"}
     for name, value in trivial.items():
         assert terms[name].item() == pytest.approx(value, rel=1e-4)

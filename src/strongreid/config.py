@@ -104,12 +104,15 @@ class LossConfig:
         label_smoothing: trick 3; 0 is off.
         margin: of the triplet loss; null is the soft margin.
         triplet_weight: 0 is off.
+        triplet_units: "plain" distances as in the paper, or in units of the "spread" of the batch's features, so that
+            shrinking them does not lower the loss: learns from scratch without BNNeck (docs/collapse.md).
         center_weight: trick 6; 0 is off.
     """
 
     label_smoothing: float = 0.1
     margin: float | None = 0.3
     triplet_weight: float = 1.0
+    triplet_units: Literal["plain", "spread"] = "plain"
     center_weight: float = 0.0005
 
 

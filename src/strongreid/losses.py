@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from strongreid.model.network import Output
 
+TripletUnits = Literal["plain", "spread"]
 Gather = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
@@ -55,6 +57,15 @@ def batch_hard_triplet(features: Tensor, labels: Tensor, margin: float | None = 
     return losses.sum() / counts.sum().clamp(min=1)
 
 
+def in_units_of_spread(features: Tensor) -> Tensor:
+    """Features (b, d) about their mean, divided by the root mean square of their distances from it.
+
+    A triplet loss of these can't be lowered by making all features smaller (docs/collapse.md).
+    """
+    centred = features.float() - features.float().mean(0)
+    return centred / centred.square().sum(1).mean().clamp(min=1e-12).sqrt()
+
+
 class CenterLoss(nn.Module):
     """(1/b) * sum ||f - c_y||^2 with one learned center per identity (section 3.6; no factor 1/2).
 
@@ -83,31 +94,39 @@ class BagOfTricksLoss(nn.Module):
         margin: float | None = 0.3,
         triplet_weight: float = 1.0,
         center_weight: float = 0.0005,
+        triplet_units: TripletUnits = "plain",
         gather: Gather | None = None,
     ) -> None:
         """`label_smoothing`, `triplet_weight` and `center_weight` are off at 0; `margin=None` is the soft margin.
 
+        `triplet_units="spread"` measures the triplet loss `in_units_of_spread`, which the paper does not.
         `gather` brings features and labels of all processes together before triplets are formed.
         """
         super().__init__()
         self.gather = gather
         self.label_smoothing, self.margin = label_smoothing, margin
         self.triplet_weight, self.center_weight = triplet_weight, center_weight
+        self.triplet_units = triplet_units
         self.center = CenterLoss(identities, dim) if center_weight else None
 
     def forward(self, output: Output, labels: Tensor) -> dict[str, Tensor]:
         """The weighted terms `identity`, `triplet`, `center` whose sum is the loss; a term that is off is absent."""
         terms = {"identity": identity_loss(output.logits, labels, self.label_smoothing)}
         if self.triplet_weight:
-            gathered = (output.pooled, labels) if self.gather is None else self.gather(output.pooled, labels)
-            terms["triplet"] = self.triplet_weight * batch_hard_triplet(*gathered, self.margin)
+            pooled, whose = (output.pooled, labels) if self.gather is None else self.gather(output.pooled, labels)
+            if self.triplet_units == "spread":
+                pooled = in_units_of_spread(pooled)
+            terms["triplet"] = self.triplet_weight * batch_hard_triplet(pooled, whose, self.margin)
         if self.center is not None:
             terms["center"] = self.center_weight * self.center(output.pooled, labels)
         return terms
 
     def trivial(self, identities: int) -> dict[str, float]:
-        """What `identity` and `triplet` are when every picture gets the same feature: ln(n) and the margin."""
+        """What `identity` and `triplet` are when every picture gets the same feature: ln(n) and the margin.
+
+        In units of the spread the triplet loss has no such value.
+        """
         values = {"identity": math.log(identities)}
-        if self.triplet_weight:
+        if self.triplet_weight and self.triplet_units == "plain":
             values["triplet"] = self.triplet_weight * (math.log(2) if self.margin is None else self.margin)
         return values
