@@ -20,7 +20,8 @@ from strongreid.data.batches import Batches
 from strongreid.data.images import DecodedStore
 from strongreid.data.readers import read_dataset
 from strongreid.evaluation import evaluate
-from strongreid.extraction import feature_table, forward
+from strongreid.extraction import feature_table
+from strongreid.extraction.torch_network import forward
 from strongreid.losses import batch_hard_triplet, euclidean_distances, hardest, identity_loss, in_units_of_spread
 from strongreid.model.hardware import place
 from strongreid.model.network import ReIDModel
