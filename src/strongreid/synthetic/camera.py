@@ -121,9 +121,7 @@ class Camera:
         """The deviation in pixels, for a person 107 pixels tall."""
         self._noise = site.noise * (0.25 + 0.75 * shift)
 
-    def develop(
-        self, pixels: Pixels, exposure: float, smear: float, dice: Dice, noise: float = 1.0
-    ) -> Pixels:
+    def develop(self, pixels: Pixels, exposure: float, smear: float, dice: Dice, noise: float = 1.0) -> Pixels:
         """(rows, columns, 3): what the sensor makes of a picture at its own resolution.
 
         `smear` is the motion blur in pixels, `noise` how much more noise there is than by day.

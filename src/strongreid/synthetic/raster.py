@@ -74,9 +74,7 @@ def splat(
     return shown, facing.astype(np.int32).take(numbers)
 
 
-def count_pixels(
-    places: Floats, normals: Floats, window: Window, shape: tuple[int, int], spacing: float
-) -> int:
+def count_pixels(places: Floats, normals: Floats, window: Window, shape: tuple[int, int], spacing: float) -> int:
     """How many pixels `splat` would give, in half the time."""
     _, pixel = _land(places, normals, window, shape)
     covered = np.zeros(shape, np.bool_)
@@ -89,9 +87,7 @@ def _side(spacing: float, window: Window) -> int:
     return max(2, math.ceil(spacing * window.down))
 
 
-def _land(
-    places: Floats, normals: Floats, window: Window, shape: tuple[int, int]
-) -> tuple[Indices, Indices]:
+def _land(places: Floats, normals: Floats, window: Window, shape: tuple[int, int]) -> tuple[Indices, Indices]:
     """The surfels that face the camera and lie inside the canvas, and the flat pixel under each of them."""
     height, width = shape
     facing = np.flatnonzero(normals[2] > _GRAZING)
@@ -101,7 +97,9 @@ def _land(
     down = np.float32(window.top) - places[1].take(facing)
     down *= np.float32(window.down)
     # Mostly all of the body is inside, which takes less to see than where.
-    if len(facing) and (across.min() <= 0 or across.max() >= width - 1 or down.min() <= 0 or down.max() >= height - 1):
+    if len(facing) and not (
+        across.min() > 0 and across.max() < width - 1 and down.min() > 0 and down.max() < height - 1
+    ):
         inside = np.flatnonzero((across > 0) & (across < width - 1) & (down > 0) & (down < height - 1))
         facing, across, down = facing.take(inside), across.take(inside), down.take(inside)
     pixel = down.astype(np.int64)
