@@ -63,7 +63,8 @@ def pose(body: Body, yaw: float, phase: float, height: int) -> Pixels:
     window = Window(-tall / 4, (top + bottom + tall) / 2, height / tall, height / tall)
     canvas = np.full((height, height // 2, 3), 158, np.float32)
     pixels, surfels = splat(places, normals, window, (height, height // 2), body.spacing)
-    canvas.reshape(-1, 3)[pixels] = shade(surfels, places, normals, body.albedo, _STUDIO, body.person.height)
+    colours = shade(surfels, places, normals, body.albedo, _STUDIO, body.person.height)
+    canvas.reshape(-1, 3)[pixels] = colours.T
     return np.clip(canvas, 0, 255).astype(np.uint8)
 
 

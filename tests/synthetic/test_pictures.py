@@ -54,7 +54,7 @@ def dressed(number: int = 0, /, **changes: Any) -> Person:
 
 def parts_of(body: Body) -> np.ndarray:
     """(surfels,): the bone of each surfel."""
-    bones = np.empty(len(body.albedo), object)
+    bones = np.empty(body.albedo.shape[1], object)
     for bone, span, *_ in body._pieces:
         bones[span] = bone
     return bones
@@ -86,9 +86,9 @@ def test_no_hair_hangs_in_front_of_the_face(style: HairStyle) -> None:
         face = (heights > chin) & (heights < chin + 0.5 * (crown - chin))
         surfels = shown[face][shown[face] >= 0]
         near = np.abs(places[0, surfels] - head[0].mean()) < 0.6 * size.head
-        colours = body.albedo[surfels[near]]
-        assert len(colours) > 20
-        assert not np.any(colours[:, 1] > 1.5 * colours[:, 0]), f"{style}, {hat}"
+        colours = body.albedo[:, surfels[near]]
+        assert colours.shape[1] > 20
+        assert not np.any(colours[1] > 1.5 * colours[0]), f"{style}, {hat}"
 
 
 def test_a_face_has_no_features() -> None:

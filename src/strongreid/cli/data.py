@@ -50,6 +50,7 @@ def synthesize(arguments: list[str]) -> int:
     parser.add_argument("--config", action="config", help="a YAML or JSON file of settings")
     parser.add_argument("--preset", default="default", choices=list(PRESETS), help="the settings to start from")
     parser.add_argument("output", help="folder to write; one that was begun is gone on with")
+    parser.add_argument("--truth", default="", help="what to tell with each picture, with commas: masks, joints")
     parser.add_argument("--verify", action="store_true", help="write nothing: check a folder against its manifest")
     parser.add_argument("--files_only", action="store_true", help="with --verify: render nothing, check the files")
     parser.add_argument("--processes", type=int, help="processes; default: one per core")
@@ -66,7 +67,8 @@ def synthesize(arguments: list[str]) -> int:
             "--files_only is given without --verify: it says what to check. Add --verify, or leave it out."
         )
     settings = WorldSettings(**{field: parsed[field] for field in WorldSettings.__dataclass_fields__})
-    manifest = write_set(parsed.output, settings, processes=parsed.processes, progress=not parsed.quiet)
+    truth = [kind.strip() for kind in parsed.truth.split(",") if kind.strip()]
+    manifest = write_set(parsed.output, settings, truth=truth, processes=parsed.processes, progress=not parsed.quiet)
     counts = ", ".join(f"{split} {count}" for split, count in manifest["counts"].items())
     print(f"{parsed.output}: {counts}")
     return 0

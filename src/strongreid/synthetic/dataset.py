@@ -5,20 +5,29 @@ from __future__ import annotations
 import hashlib
 import io
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
 from strongreid.errors import InputError
 from strongreid.files import atomic_folder, recover_folder
 from strongreid.synthetic.camera import Pixels
-from strongreid.synthetic.journal import Finished, Journal, Row, find_set, read_manifest
+from strongreid.synthetic.journal import (
+    Finished,
+    Journal,
+    Row,
+    TruthKind,
+    choose_truth,
+    find_set,
+    read_manifest,
+)
 from strongreid.synthetic.passage import World
 from strongreid.synthetic.plan import Split, Subject, in_tasks, make_plan, plan_endlessly
 from strongreid.synthetic.settings import PRESETS, WorldSettings, preset
@@ -133,6 +142,7 @@ def synthesize(
     root: str | Path,
     settings: WorldSettings | None = None,
     *,
+    truth: Sequence[str] = (),
     processes: int | None = None,
     progress: bool = False,
 ) -> dict[str, Any]:
@@ -141,7 +151,7 @@ def synthesize(
     Raises:
         InputError: as `write_set`.
     """
-    write_set(root, settings, processes=processes, progress=progress)
+    write_set(root, settings, truth=truth, processes=processes, progress=progress)
     return read_manifest(Path(root))
 
 
@@ -149,10 +159,15 @@ def write_set(
     root: str | Path,
     settings: WorldSettings | None = None,
     *,
+    truth: Sequence[str] = (),
     processes: int | None = None,
     progress: bool = False,
 ) -> dict[str, Any]:
     """Write the set to the folder `root` and return its manifest without the rows; a complete set is kept.
+
+    `truth` names what is told beside the labels: "masks" writes the mask of the visible body for each picture,
+    `masks/SPLIT/NAME.png`, one channel, 255 where the person is seen; "joints" adds 2-D joints to the rows of the
+    manifest.
 
     The set grows in `.NAME.partial` beside `root`, and takes its name when it is complete. A run that was killed goes
     on there, to the same bytes; with other settings it begins anew. Memory does not grow with the set, but for the
@@ -160,19 +175,21 @@ def write_set(
     than one, a script must call this under `if __name__ == "__main__":`, as for any Python multiprocessing.
 
     Raises:
-        InputError: `root` holds something else, cannot be written, or another process is writing it.
+        InputError: `root` holds something else, cannot be written, or another process is writing it; there is no
+            such truth.
     """
     root, settings, processes = Path(root), settings or WorldSettings(), count_processes(processes)
+    told = choose_truth(truth)
     recover_folder(root)
-    finished = find_set(root, settings)
+    finished = find_set(root, settings, told)
     if finished is not None:
         return finished
-    with atomic_folder(root, durable=False, resumable=True) as folder, Journal(folder, settings) as journal:
+    with atomic_folder(root, durable=False, resumable=True) as folder, Journal(folder, settings, told) as journal:
         tasks = in_tasks(journal.skip_finished(make_plan(settings)))
         total = sum(len(subject.shots) for subject in make_plan(settings)) if progress else None
         done = journal.counts.total()
         bar = tqdm(total=total, initial=done, unit="image", disable=not progress, file=sys.stderr)
-        with bar, closing(map_in_order(partial(_develop, settings), tasks, processes)) as results:
+        with bar, closing(map_in_order(partial(_develop, settings, told), tasks, processes)) as results:
             for pictures in results:
                 journal.add(pictures)
                 bar.update(len(pictures))
@@ -186,22 +203,38 @@ def world_of(settings: WorldSettings) -> World:
     return World(settings)
 
 
-def _develop(settings: WorldSettings, subjects: list[Subject]) -> list[Finished]:
-    """One task: every picture of some subjects, as its file's bytes."""
-    world = world_of(settings)
-    return [_finish(image) for subject in subjects for image in render(world, subject)]
+def _develop(settings: WorldSettings, truth: Sequence[TruthKind], subjects: list[Subject]) -> list[Finished]:
+    """One task: every picture of some subjects, as its files' bytes."""
+    world, masks, joints = world_of(settings), "masks" in truth, "joints" in truth
+    pictures = (image for subject in subjects for image in render(world, subject, masks=masks, joints=joints))
+    return [_finish(image, masks) for image in pictures]
 
 
-def _finish(image: GeneratedImage) -> Finished:
+def _finish(image: GeneratedImage, masks: bool = False) -> Finished:
+    jpeg = _encode(image.pixels, "JPEG", quality=_JPEG_QUALITY)
+    row = {**describe(image, masks), "jpeg_sha256": hashlib.sha256(jpeg).hexdigest()}
+    if not masks:
+        return Finished(row, jpeg)
+    png = _encode(_mask_of(image), "PNG")
+    return Finished({**row, "png_sha256": hashlib.sha256(png).hexdigest()}, jpeg, png)
+
+
+def _encode(pixels: Pixels, kind: str, **options: int) -> bytes:
     buffer = io.BytesIO()
-    Image.fromarray(image.pixels).save(buffer, "JPEG", quality=_JPEG_QUALITY)
-    jpeg = buffer.getvalue()
-    return Finished({**describe(image), "jpeg_sha256": hashlib.sha256(jpeg).hexdigest()}, jpeg)
+    Image.fromarray(pixels).save(buffer, kind, **options)
+    return buffer.getvalue()
 
 
-def describe(image: GeneratedImage) -> Row:
-    """What the manifest says of a picture, but for its file's bytes, which may differ from encoder to encoder."""
-    return {
+def _mask_of(image: GeneratedImage) -> Pixels:
+    """(height, width): 255 where the person is seen, else 0; a false alarm shows no one."""
+    if image.truth is None or image.truth.mask is None:
+        return np.zeros(image.pixels.shape[:2], np.uint8)
+    return np.where(image.truth.mask, 255, 0).astype(np.uint8)
+
+
+def describe(image: GeneratedImage, masks: bool = False) -> Row:
+    """What the manifest says of a picture, but for its files' bytes, which may differ from encoder to encoder."""
+    row = {
         "file": f"{image.split}/{image.name}",
         "identity": image.identity,
         "camera": image.camera,
@@ -209,6 +242,7 @@ def describe(image: GeneratedImage) -> Row:
         **label(image.truth),
         "sha256": hashlib.sha256(image.pixels.tobytes()).hexdigest(),
     }
+    return {**row, "mask_sha256": hashlib.sha256(_mask_of(image).tobytes()).hexdigest()} if masks else row
 
 
 def _check_span(first: int, last: int | None) -> None:

@@ -13,12 +13,12 @@ import os
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal, get_args
 
 from strongreid.errors import InputError
 from strongreid.synthetic.dice import GENERATOR_VERSION
@@ -33,7 +33,15 @@ GENERATOR_NAME = "strongreid.synthetic"
 MANIFEST = "manifest.json"
 
 Row = dict[str, Any]
-"""What the manifest says of a picture: file, identity, camera, frame, labels, sha256 (of the pixels), jpeg_sha256."""
+"""What the manifest says of a picture: file, identity, camera, frame, labels, sha256 (of the pixels), jpeg_sha256; on
+request joints, mask_sha256 (of the mask's pixels) and png_sha256 (of its file)."""
+
+TruthKind = Literal["masks", "joints"]
+TRUTHS: tuple[TruthKind, ...] = get_args(TruthKind)
+"""What can be told with each picture on request."""
+
+MASKS = "masks"
+"""The folder of the masks, inside that of the set."""
 
 _IMAGES, _PEOPLE, _END = b'  "images": [\n', b'  "people": [\n', b"  ],\n"
 
@@ -44,6 +52,24 @@ class Finished:
 
     row: Row
     jpeg: bytes
+    mask: bytes | None = None
+    """The PNG of the mask, where masks are wanted."""
+
+
+def mask_file(file: str) -> str:
+    """Path inside the set's folder of the mask of the picture `file`."""
+    return f"{MASKS}/{file.removesuffix('.jpg')}.png"
+
+
+def choose_truth(wanted: Sequence[str]) -> tuple[TruthKind, ...]:
+    """The `TRUTHS` that are wanted, each once, in their own order.
+
+    Raises:
+        InputError: one is wanted that there is not.
+    """
+    if unknown := [kind for kind in wanted if kind not in TRUTHS]:
+        raise InputError(f"truth is {', '.join(map(repr, unknown))}; allowed is {', '.join(TRUTHS)}. Change truth.")
+    return tuple(kind for kind in TRUTHS if kind in wanted)
 
 
 def read_summary(root: Path) -> dict[str, Any]:
@@ -74,7 +100,7 @@ def read_manifest(root: Path) -> dict[str, Any]:
     return manifest
 
 
-def find_set(root: Path, settings: WorldSettings) -> dict[str, Any] | None:
+def find_set(root: Path, settings: WorldSettings, truth: Sequence[TruthKind] = ()) -> dict[str, Any] | None:
     """The summary of the complete set in `root`; None where a set may be written.
 
     Files that others added do no harm to a complete set; a set with gaps is only replaced if there are none.
@@ -88,12 +114,15 @@ def find_set(root: Path, settings: WorldSettings) -> dict[str, Any] | None:
         summary = read_summary(root)
     except (OSError, ValueError):
         raise _refusal(root, "no manifest of a generated set") from None
-    if other := _tell_apart(summary, settings):
+    if other := _tell_apart(summary, settings, truth):
         raise _refusal(root, other)
     wanted = present = 1
     for subject in make_plan(settings):
         wanted += len(subject.shots)
         present += sum((root / shot.file).is_file() for shot in subject.shots)
+        if "masks" in truth:
+            wanted += len(subject.shots)
+            present += sum((root / mask_file(shot.file)).is_file() for shot in subject.shots)
     if present == wanted:
         return summary
     if sum(path.is_file() for path in root.rglob("*")) > present:
@@ -101,10 +130,10 @@ def find_set(root: Path, settings: WorldSettings) -> dict[str, Any] | None:
     return None
 
 
-def _tell_apart(summary: dict[str, Any], settings: WorldSettings) -> str:
+def _tell_apart(summary: dict[str, Any], settings: WorldSettings, truth: Sequence[TruthKind]) -> str:
     """What distinguishes a set from the one asked for; empty if nothing does."""
-    there = {"version": summary["version"], **summary["settings"]}
-    asked = {"version": GENERATOR_VERSION, **asdict(settings)}
+    there = {"version": summary["version"], **summary["settings"], "truth": summary.get("truth", [])}
+    asked = {"version": GENERATOR_VERSION, **asdict(settings), "truth": list(truth)}
     names = [name for name in {**asked, **there} if there.get(name) != asked.get(name)]
     return ", ".join(f"{name} {there.get(name)} in place of {asked.get(name)}" for name in names)
 
@@ -119,14 +148,15 @@ def _refusal(root: Path, found: str) -> InputError:
 class Journal:
     """The manifest of an unfinished set in `folder`, which may have been begun by a run that was killed.
 
-    What else the folder holds is deleted if it was not begun with these settings.
+    What else the folder holds is deleted if it was not begun with these settings and this truth.
 
     Raises:
         InputError: another process is writing there.
     """
 
-    def __init__(self, folder: Path, settings: WorldSettings) -> None:
+    def __init__(self, folder: Path, settings: WorldSettings, truth: Sequence[TruthKind] = ()) -> None:
         self.settings = settings
+        self._masks = "masks" in truth
         self.counts: Counter[str] = Counter()
         """Pictures by split."""
         self._folder = folder
@@ -135,12 +165,14 @@ class Journal:
         self._file = path.open("r+b" if path.exists() else "w+b")
         try:
             self._claim()
-            head = _head(settings)
+            head = _head(settings, truth)
             self._end = len(head)
             if self._file.read(len(head)) != head:
                 self._begin(head)
             for split in SPLITS:
                 (folder / split).mkdir(exist_ok=True)
+                if self._masks:
+                    (folder / MASKS / split).mkdir(parents=True, exist_ok=True)
         except BaseException:
             self._file.close()
             raise
@@ -173,6 +205,8 @@ class Journal:
         for picture in pictures:
             row = picture.row
             _write_file(f"{self._folder}/{row['file']}", picture.jpeg)
+            if picture.mask is not None:
+                _write_file(f"{self._folder}/{mask_file(row['file'])}", picture.mask)
             text += (b",\n    " if self.counts else b"    ") + json.dumps(row).encode()
             self._count(row)
         self._write(text)
@@ -219,8 +253,11 @@ class Journal:
             text = line.rstrip(b",\n")
             try:
                 row: Row = json.loads(text)
-                jpeg = (self._folder / shot.file).read_bytes()
-                if row["file"] != shot.file or row["jpeg_sha256"] != hashlib.sha256(jpeg).hexdigest():
+                wanted = {shot.file: row["jpeg_sha256"]}
+                if self._masks:
+                    wanted[mask_file(shot.file)] = row["png_sha256"]
+                held = {file: hashlib.sha256((self._folder / file).read_bytes()).hexdigest() for file in wanted}
+                if row["file"] != shot.file or held != wanted:
                     return None
             except (OSError, ValueError, KeyError, TypeError):
                 return None
@@ -247,8 +284,14 @@ def _write_file(path: str, content: bytes) -> None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
 
 
-def _head(settings: WorldSettings) -> bytes:
-    """The manifest up to its first row: the same bytes for the same settings and version, and for no others."""
-    head = {"generator": GENERATOR_NAME, "version": GENERATOR_VERSION, "settings": asdict(settings)}
+def _head(settings: WorldSettings, truth: Sequence[TruthKind]) -> bytes:
+    """The manifest up to its first row: the same for the same settings, truth and version, and for no others."""
+    head: dict[str, Any] = {
+        "generator": GENERATOR_NAME,
+        "version": GENERATOR_VERSION,
+        "settings": asdict(settings),
+    }
+    if truth:
+        head["truth"] = list(truth)
     lines = ",\n".join(f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in head.items())
     return f"{{\n{lines},\n".encode() + _IMAGES

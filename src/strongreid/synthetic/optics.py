@@ -26,7 +26,7 @@ def blur(pixels: Pixels, across: float, down: float) -> Pixels:
     """(rows, columns, 3): `ImageFilter.BoxBlur((across, down))` of the pixels."""
     if max(across, down) >= 1:
         return np.asarray(Image.fromarray(pixels).filter(ImageFilter.BoxBlur((across, down))))
-    rows, columns = pixels.shape[:2]
+    rows = pixels.shape[0]
     if across > 0:
         lines = pixels.reshape(rows, -1)
         beside = np.empty(lines.shape, np.uint32)

@@ -97,8 +97,8 @@ def _land(places: Floats, normals: Floats, window: Window, shape: tuple[int, int
     down = np.float32(window.top) - places[1].take(facing)
     down *= np.float32(window.down)
     # Mostly all of the body is inside, which takes less to see than where.
-    if len(facing) and (
-        across.min() <= 0 or across.max() >= width - 1 or down.min() <= 0 or down.max() >= height - 1
+    if len(facing) and not (
+        across.min() > 0 and across.max() < width - 1 and down.min() > 0 and down.max() < height - 1
     ):
         inside = np.flatnonzero((across > 0) & (across < width - 1) & (down > 0) & (down < height - 1))
         facing, across, down = facing.take(inside), across.take(inside), down.take(inside)

@@ -71,13 +71,13 @@ def places_along(rows: int, cut: float | None = None) -> Floats:
 
 @dataclass(frozen=True)
 class _Outline:
-    """The columns of a tube, (columns,) each: angles, places on the outline of half width and half depth 1, and the
-    parts of the outward directions there, before they are scaled."""
+    """The columns of a tube whose half width and half depth are 1, (columns,) each."""
 
     angle: Floats
     lateral: Floats
     depth: Floats
     outward_lateral: Floats
+    """Parts of the directions outwards, before they are scaled."""
     outward_depth: Floats
 
 

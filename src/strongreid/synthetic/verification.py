@@ -13,7 +13,7 @@ import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -25,7 +25,7 @@ from tqdm import tqdm
 from strongreid.errors import InputError
 from strongreid.synthetic.dataset import describe, render, world_of
 from strongreid.synthetic.dice import GENERATOR_VERSION
-from strongreid.synthetic.journal import MANIFEST, Row, read_manifest
+from strongreid.synthetic.journal import MANIFEST, TRUTHS, Row, TruthKind, mask_file, read_manifest
 from strongreid.synthetic.plan import SPLITS, Subject, in_tasks, make_plan
 from strongreid.synthetic.settings import WorldSettings, settings_from
 from strongreid.synthetic.truth import tell_people
@@ -65,7 +65,8 @@ def verify(
     manifest = _read(root)
     rows, found = _index(manifest)
     found += _check_summary(manifest)
-    found += _check_files(root, rows)
+    truth = [kind for kind in TRUTHS if kind in _told(manifest)]
+    found += _check_files(root, rows, masks="masks" in truth)
     if manifest["version"] != GENERATOR_VERSION:
         detail = f"made by generator version {manifest['version']}, this is {GENERATOR_VERSION}: pixels not compared"
         return [*found, Difference("version", MANIFEST, detail)]
@@ -75,7 +76,7 @@ def verify(
         return [*found, Difference("settings", MANIFEST, f"no set has these settings: {error}")]
     found += _check_plan(settings, rows)
     found += _check_people(settings, manifest.get("people"))
-    return [*found, *_check_pictures(settings, rows, processes, progress)] if pixels else found
+    return [*found, *_check_pictures(settings, truth, rows, processes, progress)] if pixels else found
 
 
 def _read(root: Path) -> dict[str, Any]:
@@ -117,18 +118,29 @@ def _check_summary(manifest: dict[str, Any]) -> Iterator[Difference]:
     for split in SPLITS:
         if manifest["counts"].get(split) != counts[split]:
             yield _contradiction(f"counts {manifest['counts'].get(split)} in {split}, but lists {counts[split]}")
+    if wrong := [kind for kind in _told(manifest) if kind not in TRUTHS]:
+        yield _contradiction(f"its truth is {', '.join(map(repr, wrong))}; there are {', '.join(TRUTHS)}")
     whole = hashlib.sha256("".join(f"{row.get('sha256')}  {row.get('file')}\n" for row in rows).encode())
     if manifest["sha256"] != whole.hexdigest():
         yield _contradiction("its sha256 does not follow from its rows")
+
+
+def _told(manifest: dict[str, Any]) -> list[Any]:
+    """What the manifest says is told with each picture, beside the labels."""
+    told = manifest.get("truth", [])
+    return told if isinstance(told, list) else [told]
 
 
 def _contradiction(detail: str) -> Difference:
     return Difference("manifest", MANIFEST, detail)
 
 
-def _check_files(root: Path, rows: dict[str, Row]) -> Iterator[Difference]:
+def _check_files(root: Path, rows: dict[str, Row], *, masks: bool) -> Iterator[Difference]:
     """What lies in the folder, against the rows."""
-    for file, row in rows.items():
+    wanted = {file: row.get("jpeg_sha256") for file, row in rows.items()}
+    if masks:
+        wanted.update({mask_file(file): row.get("png_sha256") for file, row in rows.items()})
+    for file, expected in wanted.items():
         try:
             digest = hashlib.sha256((root / file).read_bytes()).hexdigest()
         except FileNotFoundError:
@@ -137,12 +149,12 @@ def _check_files(root: Path, rows: dict[str, Row]) -> Iterator[Difference]:
         except OSError as error:
             yield Difference("file", file, f"can't be read: {error.strerror or error}")
             continue
-        if digest != row.get("jpeg_sha256"):
+        if digest != expected:
             yield Difference("file", file, "its bytes are not those that were written")
     for folder, _, names in os.walk(root):
         for name in sorted(names):
             file = (Path(folder) / name).relative_to(root).as_posix()
-            if file != MANIFEST and file not in rows:
+            if file != MANIFEST and file not in wanted:
                 yield Difference("extra", file, "there, but not listed")
 
 
@@ -179,10 +191,10 @@ def _check_people(settings: WorldSettings, told: object) -> Iterator[Difference]
 
 
 def _check_pictures(
-    settings: WorldSettings, rows: dict[str, Row], processes: int, progress: bool
+    settings: WorldSettings, truth: Sequence[TruthKind], rows: dict[str, Row], processes: int, progress: bool
 ) -> Iterator[Difference]:
     """What the generator gives for each picture, against its row."""
-    results = map_in_order(partial(_describe_again, settings), in_tasks(make_plan(settings)), processes)
+    results = map_in_order(partial(_describe_again, settings, truth), in_tasks(make_plan(settings)), processes)
     bar = tqdm(total=len(rows), unit="image", disable=not progress, file=sys.stderr)
     with bar, closing(results):
         for task in results:
@@ -197,15 +209,19 @@ def _check_pictures(
 def _compare(row: Row, expected: Row) -> Iterator[Difference]:
     if row.get("sha256") != expected["sha256"]:
         yield Difference("pixels", expected["file"], "the generator gives other pixels than the manifest says")
-    for key in sorted((expected.keys() | row.keys()) - {"sha256", "jpeg_sha256"}):
+    if row.get("mask_sha256") != expected.get("mask_sha256"):
+        yield Difference(
+            "pixels", mask_file(expected["file"]), "the generator gives another mask than the manifest says"
+        )
+    for key in sorted((expected.keys() | row.keys()) - {"sha256", "mask_sha256", "jpeg_sha256", "png_sha256"}):
         if row.get(key) != expected.get(key):
             detail = f"{key} is {row.get(key)!r} in the manifest; the generator gives {expected.get(key)!r}"
             yield Difference("labels", expected["file"], detail)
 
 
-def _describe_again(settings: WorldSettings, subjects: list[Subject]) -> list[Row]:
+def _describe_again(settings: WorldSettings, truth: Sequence[TruthKind], subjects: list[Subject]) -> list[Row]:
     """One task: the rows of every picture of some subjects, as they would be read from a manifest."""
-    world = world_of(settings)
-    rows = [describe(image) for subject in subjects for image in render(world, subject)]
-    read: list[Row] = json.loads(json.dumps(rows))
+    world, masks, joints = world_of(settings), "masks" in truth, "joints" in truth
+    pictures = (image for subject in subjects for image in render(world, subject, masks=masks, joints=joints))
+    read: list[Row] = json.loads(json.dumps([describe(image, masks) for image in pictures]))
     return read
