@@ -51,7 +51,7 @@ def decode_whole(path: Path | str) -> Pictures:
     Raises:
         InputError: as `decode`.
     """
-    return _read(path, lambda image: np.array(_rgb(image)))
+    return _read(path, lambda image: np.array(rgb(image)))
 
 
 def _read(path: Path | str, take: Callable[[Image.Image], Pictures]) -> Pictures:
@@ -76,7 +76,7 @@ def _read(path: Path | str, take: Callable[[Image.Image], Pictures]) -> Pictures
 
 def resize(image: Image.Image, height: int, width: int) -> Pictures:
     """Turn a PIL picture of any mode into (height, width, 3) RGB, as `decode` does."""
-    return np.array(_rgb(image).resize((width, height), Image.Resampling.BILINEAR))
+    return np.array(rgb(image).resize((width, height), Image.Resampling.BILINEAR))
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,7 +313,8 @@ def _write(file: IO[bytes], chunk: Pictures) -> None:
     file.write(chunk.tobytes())
 
 
-def _rgb(image: Image.Image) -> Image.Image:
+def rgb(image: Image.Image) -> Image.Image:
+    """A PIL picture of any mode as RGB: transparency dropped, of 16-bit grey the upper 8 bits."""
     if image.mode.startswith("I;16"):  # Pillow would clip at 255, that is, turn nearly all to white
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
     if image.mode == "P" and "transparency" in image.info:
