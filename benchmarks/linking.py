@@ -33,7 +33,7 @@ from strongreid.frames.boxes import Box, read_boxes
 from strongreid.frames.crops import CropSettings, cut
 from strongreid.frames.film import find_shots
 from strongreid.gallery import Gallery
-from strongreid.gallery.linking import Tracks, link, tracks_of
+from strongreid.gallery.linking import Tracks, link, tracks_in, tracks_of
 from strongreid.synthetic.mot import write_scene
 from strongreid.synthetic.street import SceneSettings
 
@@ -86,7 +86,7 @@ class Scene:
         shutil.rmtree(folder / "gallery", ignore_errors=True)  # of an earlier call
         with Gallery(folder / "gallery") as gallery:
             gallery.add(table, times=times, tracks=names, track_as_one=True)
-            self.tracks = gallery.tracks()
+            self.tracks = tracks_in(gallery)
         colours = colour_histogram(decode(path, 128, 64) for path in paths)
         plain = tracks_of(FeatureTable(colours, nobody, cameras, paths), times=times, tracks=names)
         order = [plain.names.index(name) for name in self.tracks.names]

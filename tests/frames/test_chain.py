@@ -11,6 +11,7 @@ from tests.gallery.people import calibration
 from strongreid.cli import main
 from strongreid.extraction import Extractor
 from strongreid.gallery import Gallery
+from strongreid.gallery.linking import tracks_in
 from strongreid.model.network import ReIDModel
 from strongreid.model.weights import InputSpec, save_model
 
@@ -39,7 +40,7 @@ def test_from_a_scene_to_people(filmed, model, tmp_path, capsys):
     assert "left out, since they differ within a track: frame, box, score" in said
     assert f"{len(tracks)} entries added" in said
     with Gallery(where) as gallery:
-        found = gallery.tracks()
+        found = tracks_in(gallery)
         spans = {name: [float(row["time"]) for row in rows if row["track"] == name] for name in tracks}
         assert dict(zip(found.names, found.starts.tolist(), strict=True)) == {n: min(t) for n, t in spans.items()}
         assert dict(zip(found.names, found.ends.tolist(), strict=True)) == {n: max(t) for n, t in spans.items()}

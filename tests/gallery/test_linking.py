@@ -15,7 +15,7 @@ from strongreid.errors import InputError
 from strongreid.features import FeatureTable
 from strongreid.gallery import Gallery, agglomeration
 from strongreid.gallery.agglomeration import agglomerate
-from strongreid.gallery.linking import link, tracks_of
+from strongreid.gallery.linking import link, tracks_in, tracks_of, write_links
 
 
 def one_by_one(features, threshold, forbidden):
@@ -155,14 +155,14 @@ def test_a_gallery_is_linked_and_keeps_who_it_is(tmp_path, as_one):
     with Gallery(where, calibration=calibration(threshold=0.3)) as gallery:
         gallery.add(nobody, times=times, tracks=names, labels={"site": ["a"] * len(table)}, track_as_one=as_one)
         count = len(gallery)
-        tracks = gallery.tracks()
+        tracks = tracks_in(gallery)
         plain = tracks_of(nobody, times=times, tracks=names)
         np.testing.assert_allclose(tracks.features, plain.features, atol=1e-6)
         np.testing.assert_array_equal(tracks.starts, plain.starts)
         np.testing.assert_array_equal(tracks.ends, plain.ends)
         links = link(tracks, 0.3)
         assert links.people.tolist() == link(plain, 0.3).people.tolist()
-        assert gallery.write_links(links, "person") == count
+        assert write_links(gallery, links, "person") == count
         match = gallery.search(table.features[0], top_k=1)[0]
         assert match.labels == {"site": "a", "person": 1}
         assert (match.time, match.track) == (0.0, "c0-0")
@@ -170,17 +170,17 @@ def test_a_gallery_is_linked_and_keeps_who_it_is(tmp_path, as_one):
     with Gallery(where) as gallery:
         gallery.compact()
         assert gallery.count(labels={"person": 5}) == count // 5, "it is on the disk, in the parts"
-        np.testing.assert_array_equal(gallery.tracks().ends, plain.ends)
-        gallery.write_links(links, "identity")
+        np.testing.assert_array_equal(tracks_in(gallery).ends, plain.ends)
+        write_links(gallery, links, "identity")
         assert gallery.search(table.features[0], top_k=1)[0].identity == 1
         with pytest.raises(InputError, match="would be overwritten"):
-            gallery.write_links(link(gallery.tracks(), 0.3), "identity")
+            write_links(gallery, link(tracks_in(gallery), 0.3), "identity")
         with pytest.raises(InputError, match="label site is text"):
-            gallery.write_links(links, "site")
+            write_links(gallery, links, "site")
         with pytest.raises(InputError, match="a label's name"):
-            gallery.write_links(links, "time")
+            write_links(gallery, links, "time")
         new = gallery.add(people(count=1, per_person=1), tracks=["late"])
-        gallery.write_links(links, "person")
+        write_links(gallery, links, "person")
         assert gallery.features(new).shape == (1, 16), "what came later stays, without a person"
         assert gallery.count(labels={"person": [1, 2, 3, 4, 5]}) == count
         assert [line["what"] for line in gallery.audit()][-1] == "link"
@@ -190,10 +190,10 @@ def test_a_gallery_on_a_server_is_linked_and_not_written(memory):
     table, times, names = made(count=4)
     with Gallery("http://localhost:6333", client=memory()) as gallery:
         gallery.add(table, ids=range(len(table)), times=times, tracks=names)
-        links = link(gallery.tracks(), 0.3)
+        links = link(tracks_in(gallery), 0.3)
         assert links.scores().idf1 == 1.0
         with pytest.raises(InputError, match="on a server"):
-            gallery.write_links(links, "person")
+            write_links(gallery, links, "person")
 
 
 def test_the_index_is_rewritten_whole_or_not_at_all(tmp_path, monkeypatch):
@@ -201,10 +201,10 @@ def test_the_index_is_rewritten_whole_or_not_at_all(tmp_path, monkeypatch):
     table, times, names = made(count=3)
     gallery = Gallery(tmp_path / "g")
     gallery.add(table, times=times, tracks=names)
-    links = link(gallery.tracks(), 0.3)
+    links = link(tracks_in(gallery), 0.3)
     monkeypatch.setattr(type(gallery._store), "describe", lambda *_: (_ for _ in ()).throw(OSError("killed")))
     with pytest.raises(OSError, match="killed"):
-        gallery.write_links(links, "person")
+        write_links(gallery, links, "person")
     monkeypatch.undo()
     gallery._store._lock.release()
     with Gallery(tmp_path / "g") as again:

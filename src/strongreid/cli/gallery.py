@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from jsonargparse import Namespace
 
+from strongreid.cli.linking import link
 from strongreid.cli.notes import drop_varying, read_notes, typed
 from strongreid.cli.parser import Parser, extractor, model_arguments, parse
 from strongreid.errors import InputError
 
 if TYPE_CHECKING:
-    from strongreid.evaluation.calibration import Calibration
     from strongreid.extraction import Extractor
     from strongreid.features import FeatureTable
-    from strongreid.gallery.linking import Tracks
 
 USAGE = """\
 usage: strongreid gallery ACTION GALLERY ...
@@ -136,65 +135,6 @@ def _search(arguments: list[str]) -> int:
     return 0
 
 
-def _link(arguments: list[str]) -> int:
-    parser = _parser("link", "Put tracks of several cameras together into people.")
-    parser.add_argument("--output", required=True, help="CSV to write: a row for each track, with its person")
-    parser.add_argument("--model", help="model folder whose calibration gives the threshold, for a feature table")
-    parser.add_argument("--notes", help="CSV with a column path and time, track and camera, for a feature table")
-    parser.add_argument("--distance", type=float, help="largest mean distance to link at; default: calibrated")
-    parser.add_argument("--fpr", type=float, help="which stored threshold; default: the calibration's own")
-    parser.add_argument(
-        "--least_travel", type=float, help="seconds from one camera's view to another's, at the least"
-    )
-    parser.add_argument("--write", metavar="LABEL", help="write the person into the gallery: a label, or identity")
-    parsed = parse(parser, arguments)
-
-    from strongreid.gallery import Gallery
-    from strongreid.gallery.linking import link
-
-    if Path(parsed.gallery).suffix == ".parquet":
-        tracks, calibration = _tracks_of_table(parsed)
-        links = link(tracks, _threshold(parsed, calibration), least_travel=parsed.least_travel)
-        links.save(parsed.output)
-    else:
-        with Gallery(parsed.gallery, calibration=parsed.model) as opened:
-            calibration = opened.info().description.calibration
-            links = link(opened.tracks(), _threshold(parsed, calibration), least_travel=parsed.least_travel)
-            links.save(parsed.output)
-            if parsed.write:
-                opened.write_links(links, parsed.write)
-    print(f"{parsed.output}: {links.table()}")
-    if (links.tracks.identities >= 0).all():
-        print(links.scores().table())
-    return 0
-
-
-def _tracks_of_table(parsed: Namespace) -> tuple[Tracks, Calibration | None]:
-    from strongreid.evaluation.calibration import Calibration
-    from strongreid.features import FeatureTable
-    from strongreid.gallery.linking import tracks_of
-
-    if parsed.write:
-        raise InputError("--write changes a gallery; a feature table stays as it is, so leave it out.")
-    table = FeatureTable.load(parsed.gallery)
-    table, notes = read_notes(parsed.notes, table) if parsed.notes else (table, {})
-    calibration = Calibration.load(parsed.model, model=table.model) if parsed.model else None
-    return tracks_of(table, times=notes.get("times"), tracks=notes.get("tracks")), calibration
-
-
-def _threshold(parsed: Namespace, calibration: Calibration | None) -> float:
-    if parsed.distance is not None:
-        if parsed.fpr is not None:
-            raise InputError("--distance is the threshold itself: leave --fpr out.")
-        return float(parsed.distance)
-    if calibration is None:
-        raise InputError(
-            f"{parsed.gallery} has no calibration, so nobody knows which distance is near: give --model with a "
-            "calibration (strongreid calibrate), or --distance."
-        )
-    return calibration.threshold(parsed.fpr)
-
-
 def _list(arguments: list[str]) -> int:
     parser = _parser("list", "What entries there are, by id, page by page.")
     parser.add_argument("--limit", type=int, default=50, help="entries to show, at most 1000")
@@ -292,7 +232,7 @@ def _move(arguments: list[str]) -> int:
 ACTIONS: dict[str, Callable[[list[str]], int]] = {
     "add": _add,
     "search": _search,
-    "link": _link,
+    "link": link,
     "list": _list,
     "remove": _remove,
     "info": _info,

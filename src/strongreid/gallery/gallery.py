@@ -22,7 +22,6 @@ from strongreid.gallery.description import Description, now
 from strongreid.gallery.entries import Label, Moment, entries_of, one_per_track
 from strongreid.gallery.folder import FolderStore
 from strongreid.gallery.info import GalleryInfo
-from strongreid.gallery.linking import Links, Tracks, change_of, tracks_in
 from strongreid.gallery.listing import Entry, EntryPage, check_limit, entry_of, entry_page
 from strongreid.gallery.result import SearchResult
 from strongreid.gallery.search import Combine, Question, search
@@ -269,38 +268,6 @@ class Gallery:
         self._described()
         with self._changing:
             self._store.rebuild(approximate=approximate)
-
-    def tracks(self) -> Tracks:
-        """The tracks of all entries, for `linking.link`; an entry without a track is one of its own.
-
-        Raises:
-            InputError: there is no gallery, it is empty, its metric is not the cosine, or a track has two identities.
-        """
-        if self._described().metric != "cosine":
-            raise InputError("tracks are linked under the cosine metric only.")
-        return tracks_in(self._store.engine)
-
-    def write_links(self, links: Links, name: str) -> int:
-        """Write who was linked into the entries: all at once, or not at all; returns how many entries.
-
-        Takes as much disk and time as `compact`, which it does too. Entries that came after `tracks` keep what
-        they have.
-
-        Args:
-            links: of this gallery's `tracks`.
-            name: of a label, old or new, for the number of the person; or "identity", where nobody has one yet.
-
-        Raises:
-            InputError: there is no gallery, a label can't have this name or is of another kind, "identity" would
-                overwrite a known one, or it is on a server.
-        """
-        own = self._described()
-        with self._changing:
-            change = change_of(links, name)
-            line = {"when": now(), "what": "link", "to": name, "entries": len(links.tracks.ids)}
-            described = own if name == "identity" else own.with_whole_label(name)
-            self._store.rewrite(change, described, line)
-            return len(links.tracks.ids)
 
     def features(self, ids: Sequence[int]) -> Float32:
         """(n, d) features of entries as they are searched: of length 1 under the cosine metric.

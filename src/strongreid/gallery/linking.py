@@ -7,6 +7,7 @@ import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +18,12 @@ from strongreid.evaluation.distances import Float64, Int64, normalise
 from strongreid.features import FeatureTable
 from strongreid.files import atomic_file
 from strongreid.gallery.agglomeration import Forbidden, agglomerate
-from strongreid.gallery.engine import Engine, Point
+from strongreid.gallery.description import now
+from strongreid.gallery.engine import Point
 from strongreid.gallery.entries import Entries, Moment, entries_of
+
+if TYPE_CHECKING:
+    from strongreid.gallery.gallery import Gallery
 
 MOST = 50_000
 """Tracks that are linked at a time: the cost grows with the square of their number."""
@@ -169,13 +174,38 @@ def tracks_of(
     return grouped([entries_of(table, numbers, times=times, tracks=tracks)])
 
 
-def tracks_in(engine: Engine) -> Tracks:
-    """The tracks of all that an engine holds.
+def tracks_in(gallery: Gallery) -> Tracks:
+    """The tracks of a gallery's entries; an entry without a track is one of its own.
 
     Raises:
-        InputError: there is nothing, or a track has two identities.
+        InputError: there is no gallery, it is empty, its metric is not the cosine, or a track has two identities.
     """
-    return grouped(_entries(points) for points in engine.pages(features=True))
+    if gallery._described().metric != "cosine":
+        raise InputError("tracks are linked under the cosine metric only.")
+    return grouped(_entries(points) for points in gallery._store.engine.pages(features=True))
+
+
+def write_links(gallery: Gallery, links: Links, name: str) -> int:
+    """Write who was linked into a gallery's entries: all at once, or not at all; returns how many entries.
+
+    Takes as much disk and time as `compact`, which it does too. Entries that came later keep what they have.
+
+    Args:
+        gallery: in a folder.
+        links: of its tracks.
+        name: of a label, old or new, for the number of the person; or "identity", where nobody has one yet.
+
+    Raises:
+        InputError: there is no gallery, a label can't have this name or is of another kind, "identity" would
+            overwrite a known one, or the gallery is on a server.
+    """
+    own = gallery._described()
+    with gallery._changing:
+        described = own if name == "identity" else own.with_whole_label(name)
+        count = len(links.tracks.ids)
+        line = {"when": now(), "what": "link", "to": name, "entries": count}
+        gallery._store.rewrite(_change_of(links, name), described, line)
+    return count
 
 
 def _entries(points: Sequence[Point]) -> Entries:
@@ -243,7 +273,7 @@ def grouped(parts: Iterable[Entries]) -> Tracks:
     )
 
 
-def change_of(links: Links, name: str) -> Callable[[Entries], Entries]:
+def _change_of(links: Links, name: str) -> Callable[[Entries], Entries]:
     """What gives entries their person's number, as the label `name` or as the identity.
 
     Raises:
