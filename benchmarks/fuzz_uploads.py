@@ -1,12 +1,12 @@
 """Send thousands of broken and hostile uploads to the page: does anything crash, grow, or touch a file outside?
 
-    python benchmarks/fuzz_uploads.py --uploads 10000 --seed 0
+    PYTHONPATH=. python benchmarks/fuzz_uploads.py --uploads 10000 --seed 0
 
 Truncated and mangled JPEG, PNG, WebP and BMP, headers that lie, decompression bombs, wrong types, hostile names,
 boxes, EXIF and multipart bodies, to /api/search and /api/enrol in this process. Every answer has to be JSON: either
 what was asked for, or a 4xx with one sentence. An audit hook of the interpreter sees every file that Python opens for
-writing, makes, renames or deletes, every process and every connection; one outside the gallery fails the run. The peak
-of memory is printed.
+writing, makes, renames or deletes, every process and every connection; one outside the gallery fails the run. The
+peak of memory is printed.
 """
 
 import argparse

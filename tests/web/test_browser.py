@@ -163,7 +163,7 @@ def test_by_keyboard_alone(visit):
 
 
 def test_enrol_export_and_what_is_refused(visit, gallery, tmp_path):
-    page = visit(complains=["status of 400", "status of 422"])
+    page = visit(complains=["status of 400", "status of 415"])
     choose(page, person(60))
     ready(page, "Unknown")
     page.keyboard.press("e")

@@ -18,6 +18,7 @@ from strongreid.gallery import Gallery
 from strongreid.web import Access, Limits, PictureFolders, create_app
 from strongreid.web.access import SHORTEST
 
+FILE_HEAD = b'--b\r\nContent-Disposition: form-data; name="pictures"; filename="a"\r\n\r\n'
 TOKEN = "correct horse battery staple"
 
 
@@ -146,7 +147,8 @@ def test_every_answer_says_what_a_browser_may_do_with_it(kept_open):
 def bad_uploads():
     """By name: a file, the status or statuses it may get, and a part of what is said."""
     good = encoded(person(1, size=(64, 128)), "JPEG")
-    start = good.index(b"\xff\xda")
+    progressive = encoded(person(1, size=(64, 128)), "JPEG", progressive=True)
+    last = progressive.rindex(b"\xff\xda")
     return {
         "empty": (b"", [422], "is empty"),
         "text": (b"<script>alert(1)</script>" * 9, [415], "not a JPEG"),
@@ -162,7 +164,7 @@ def bad_uploads():
         "widest": (png_of(2**31 - 1, 2**31 - 1), [413, 415, 422], ""),
         "thin": (png_of(1, 9_000), [422], "nobody can be seen"),
         "short of pixels": (png_of(4_000, 4_000, b"\0" * 10), [422], "cut short"),
-        "scans": (good[:start] + b"\xff\xda" * 200 + good[start:], [422], "more scans"),
+        "scans": (progressive[:last] + progressive[last:-2] * 200 + progressive[-2:], [422], "more scans"),
         "bytes": (b"\xff\xd8\xff" + b"\0" * 16_000_001, [413], "16 MB"),
     }
 
@@ -216,7 +218,7 @@ def test_a_body_without_a_length_is_read_no_further_than_allowed(kept_open):
 
     def pieces():
         nonlocal read
-        yield b'--b\r\nContent-Disposition: form-data; name="pictures"; filename="a"\r\n\r\n'
+        yield FILE_HEAD
         for _ in range(100):
             read += 1_000_000
             yield b"x" * 1_000_000
@@ -226,6 +228,32 @@ def test_a_body_without_a_length_is_read_no_further_than_allowed(kept_open):
     assert (answer.status_code, "larger than 40 MB" in answer.json()["error"]) == (413, True)
 
 
+def test_a_body_that_does_not_arrive_is_given_up(serve):
+    import asyncio
+
+    client = serve(limits=Limits(seconds=0.1, login_seconds=0.1))
+    for path, kind in (("/api/search", "multipart/form-data; boundary=b"), ("/api/login", "application/json")):
+        sent = []
+
+        async def never():
+            await asyncio.sleep(30)
+
+        async def send(message, sent=sent):
+            sent.append(message)
+
+        headers = [(b"host", b"localhost"), (b"content-type", kind.encode())]
+        scope = {"type": "http", "method": "POST", "path": path, "raw_path": path.encode(), "query_string": b""}
+        scope |= {
+            "headers": headers,
+            "scheme": "http",
+            "server": ("localhost", 80),
+            "root_path": "",
+            "http_version": "1.1",
+        }
+        client.portal.call(client.app, scope, never, send)
+        assert sent[0]["status"] == 408
+
+
 @pytest.mark.parametrize(
     ("kind", "content", "status"),
     [
@@ -233,6 +261,7 @@ def test_a_body_without_a_length_is_read_no_further_than_allowed(kept_open):
         ("application/x-www-form-urlencoded", b"entries=1", 415),
         ("multipart/form-data", b"", 400),
         ("multipart/form-data; boundary=b", b"no part at all", 400),
+        ("multipart/form-data; boundary=b", FILE_HEAD + b"and here the connection ends", 400),
         ("multipart/form-data; boundary=b", b"--b\r\nx\r\n", 400),
         ("multipart/form-data; boundary=b", b"--b\r\nContent-Disposition: form-data\r\n\r\nx\r\n--b--\r\n", 400),
     ],

@@ -107,7 +107,7 @@ def test_an_address_beyond_loopback_prints_a_token(monkeypatch, filled, model, c
     from strongreid.cli import web
 
     ran = []
-    monkeypatch.setattr(web, "_run", lambda uvicorn, app, listening: ran.append(listening.getsockname()))
+    monkeypatch.setattr(web, "_run", lambda *given: ran.append(given[2].getsockname()))
     monkeypatch.delenv("STRONGREID_TOKEN", raising=False)
     base = ["serve", str(filled), "--model", str(model), "--port", "0", "--device", "cpu"]
     assert main([*base, "--host", "0.0.0.0"]) == 0
