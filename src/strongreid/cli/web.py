@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import socket
@@ -92,6 +93,7 @@ def _opened(host: str, listening: socket.socket, access: Access, entries: int, p
 
 def _run(uvicorn: Any, app: FastAPI, listening: socket.socket) -> None:
     """Serve until SIGINT or SIGTERM."""
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # it tells of every byte that is out of place
     config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, limit_concurrency=64)
     before = signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))  # uvicorn raises it again at its end
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Callable, Coroutine, Sequence
 from hashlib import sha256
@@ -14,6 +13,8 @@ from fastapi import FastAPI, Form, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute, APIRouter
+from starlette.datastructures import FormData
+from starlette.datastructures import UploadFile as AnyUploadFile
 from starlette.exceptions import HTTPException as AnyHTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
 
@@ -159,7 +160,9 @@ def _login(access: Access) -> APIRouter:
     @router.post(
         "/login",
         status_code=204,
-        responses={status: _REFUSALS[status] | {"model": answers.Error} for status in (401, 403, 413, 421, 422, 503)},
+        responses={
+            status: _REFUSALS[status] | {"model": answers.Error} for status in (401, 403, 408, 413, 421, 422, 503)
+        },
     )
     def login(form: Token, request: Request) -> Response:
         """Set a cookie that stands for the token, until the server ends."""
@@ -200,6 +203,21 @@ class _InMemory(MultiPartParser):
 
     spool_max_size = 1 << 30
 
+    async def parse(self) -> FormData:
+        """The form.
+
+        Raises:
+            MultiPartException: it is not well formed, or ends within a file.
+        """
+        form = await super().parse()
+        whole = {id(value.file) for _, value in form.multi_items() if isinstance(value, AnyUploadFile)}
+        cut = [file for file in self._files_to_close_on_error if id(file) not in whole]
+        if cut:
+            for file in self._files_to_close_on_error:
+                file.close()
+            raise MultiPartException("The form ends within a file.")
+        return form
+
 
 def _upload_route(limits: Limits) -> type[APIRoute]:
     """Reads forms within limits before anything else does."""
@@ -213,11 +231,7 @@ def _upload_route(limits: Limits) -> type[APIRoute]:
                 if is_form:
                     if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
                         raise RefusedError("send this as multipart/form-data.", 415)
-                    try:
-                        async with asyncio.timeout(limits.seconds):
-                            request._form = await _read_form(request, limits)  # what later calls of form() give
-                    except TimeoutError as error:
-                        raise RefusedError("the request took too long to arrive; try again.", 408) from error
+                    request._form = await _read_form(request, limits)  # what later calls of form() give
                 return await handler(request)
 
             return limited

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import urlsplit
@@ -67,7 +68,8 @@ class Guard:
             return
         self._under_way += 1
         try:
-            await self.app(scope, _limited(receive, most), send_with_headers)
+            seconds = self.limits.login_seconds if path == _LOGIN else self.limits.seconds
+            await self.app(scope, _limited(receive, most, seconds), send_with_headers)
         finally:
             self._under_way -= 1
 
@@ -130,14 +132,21 @@ def _cookies(headers: Headers) -> list[str]:
     return found
 
 
-def _limited(receive: Receive, most: int) -> Receive:
-    """Stop reading a body once it has more bytes than it may."""
-    got = 0
+def _limited(receive: Receive, most: int, seconds: float) -> Receive:
+    """Stop reading a body once it has more bytes than it may, or has taken too long."""
+    got, whole, until = 0, False, asyncio.get_running_loop().time() + seconds
 
     async def limited() -> Message:
-        nonlocal got
-        message = await receive()
+        nonlocal got, whole
+        if whole:  # what comes after the body is that the client leaves
+            return await receive()
+        try:
+            async with asyncio.timeout_at(until):
+                message = await receive()
+        except TimeoutError as error:
+            raise HTTPException(408, "the request took too long to arrive; try again.") from error
         got += len(message.get("body", b""))
+        whole = not message.get("more_body", False)
         if got > most:
             raise HTTPException(413, _too_much(most))
         return message

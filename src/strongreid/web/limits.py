@@ -36,6 +36,8 @@ class Limits:
     """Pictures decoded at a time."""
     seconds: float = 60.0
     """For the body of a request to arrive."""
+    login_seconds: float = 5.0
+    """The same of a token, which is small, and which anybody may send."""
     top_k: int = 500
     results: int = 64
     """Latest results that are kept to be exported."""

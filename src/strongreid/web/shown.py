@@ -56,7 +56,7 @@ class PictureFolders:
             self.keeping = Path(keep).resolve()
             self.folders.append(self.keeping)
         self._limits = limits or Limits()
-        self._lock = threading.Lock()
+        self._lock, self._decoding = threading.Lock(), threading.BoundedSemaphore(self._limits.decoding)
         self._made: OrderedDict[tuple[str, int, int], bytes] = OrderedDict()
 
     def find(self, path: str) -> Path | None:
@@ -89,7 +89,8 @@ class PictureFolders:
                 if key in self._made:
                     self._made.move_to_end(key)
                     return self._made[key]
-            made = thumbnail(read_picture(data, "the picture", self._limits), size)
+            with self._decoding:
+                made = thumbnail(read_picture(data, "the picture", self._limits), size)
         except (OSError, InputError):
             return None
         with self._lock:
