@@ -1,6 +1,7 @@
 """The command line: what it prints, what it refuses, and that a refusal writes nothing."""
 
 import dataclasses
+import json
 import subprocess
 import sys
 
@@ -13,6 +14,7 @@ import strongreid.training.loop
 import strongreid.training.setup
 from strongreid.cli import VERBS, main
 from strongreid.config import PRESETS, Config
+from strongreid.model.spec import InputSpec
 from strongreid.training.runlog import NonFiniteLossError
 
 TINY = ["--preset", "tiny", "--batch.identities", "2", "--batch.images", "2", "--quiet"]
@@ -329,10 +331,20 @@ def test_inspect_refuses_what_is_no_data_set(refusal, tmp_path):
 @pytest.mark.parametrize("verb", ["train", "evaluate", "extract"])
 def test_a_missing_extra_is_one_line_with_the_command_that_installs_it(verb, tmp_path):
     more = {"train": [], "evaluate": ["model", "data"], "extract": ["model", "pictures", "x.parquet"]}[verb]
+    (tmp_path / "model").mkdir()
+    description = {"format": 1, "sha256": "0" * 64, "input": dataclasses.asdict(InputSpec(64, 32))}
+    (tmp_path / "model" / "model.json").write_text(json.dumps(description))
+    (tmp_path / "pictures").mkdir()
+    Image.new("RGB", (32, 64)).save(tmp_path / "pictures" / "0001_c1s1_000000_00.png")
     done = without("torch", verb, *more, folder=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == f"strongreid {verb} needs torch: pip install 'strongreid[train]'\n"
-    assert not list(tmp_path.iterdir())
+    assert sorted(path.name for path in tmp_path.rglob("*")) == [
+        "0001_c1s1_000000_00.png",
+        "model",
+        "model.json",
+        "pictures",
+    ]
 
 
 @pytest.mark.parametrize("missing", ["torchvision", "timm", "matplotlib"])
