@@ -32,7 +32,7 @@ def collapse_warning(means: dict[str, float], trivial: dict[str, float], epochs:
     remedy = (
         "Without BNNeck the triplet loss shrinks the features before the ID loss has learnt from them: use BNNeck "
         "(--model.neck bnneck), or start from ImageNet weights (--model.pretrained true or a file). A lower learning "
-        "rate or a longer warm-up only delays it."
+        "rate or a longer warm-up did not help where it was tried (docs/collapse.md)."
         if neck == "none"
         else "Start from ImageNet weights (--model.pretrained true or a file), lower --optim.lr or lengthen "
         "--optim.warmup_epochs."
