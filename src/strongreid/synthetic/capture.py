@@ -217,9 +217,9 @@ def _lit(piece: Image.Image, figures: list[_Figure], passage: Passage) -> Pixels
         (daylight.shadow, daylight.softness),
     )
     factors = (_LEVELS[:, None] / 255 * np.round(daylight.brightness, 6)).astype(np.float32)
-    canvas = np.frombuffer(piece.tobytes("raw", "RGBX"), np.uint8).reshape(piece.height, -1)
-    plain = canvas * np.tile(np.append(factors[255], np.float32(0)), piece.width)
-    canvas = np.minimum(plain, 255, out=plain).astype(np.uint8).reshape(piece.height, piece.width, 4)
+    words = np.frombuffer(piece.tobytes("raw", "RGBX"), np.uint8).reshape(piece.height, -1)
+    plain = words * np.tile(np.append(factors[255], np.float32(0)), piece.width)
+    canvas: Pixels = np.minimum(plain, 255, out=plain).astype(np.uint8).reshape(piece.height, piece.width, 4)
     if (shaded := ImageChops.invert(left).getbbox()) is not None:
         rows, columns = slice(shaded[1], shaded[3]), slice(shaded[0], shaded[2])
         lit = factors.take(np.asarray(left.crop(shaded)), 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -133,7 +134,7 @@ def _close_pinholes(nearest: Canvas) -> npt.NDArray[np.bool_]:
     Down first, then across; whole rows are compared as one, and pairs across a row's end left out.
     """
     width, flat = nearest.shape[1], nearest.reshape(-1)
-    covered = flat != 0
+    covered: npt.NDArray[np.bool_] = flat != 0
     for step in (width, 1):
         before = np.flatnonzero((covered[: -2 * step] & covered[2 * step :]) > covered[step:-step])
         if step == 1:
@@ -144,7 +145,7 @@ def _close_pinholes(nearest: Canvas) -> npt.NDArray[np.bool_]:
 
 
 def shade(
-    surfels: npt.NDArray[np.int32],
+    surfels: npt.NDArray[np.signedinteger[Any]],
     places: Floats,
     normals: Floats,
     albedo: Floats,
@@ -169,7 +170,7 @@ def shade(
     openness = np.clip(0.74 + 0.46 * facing, 0.5, 1.05) * (0.82 + 0.18 * np.minimum(1, level * 2.2))
     above = 0.5 + 0.5 * upward
     from_sky, from_ground = (0.65 + 0.35 * above) * openness, (1 - above) * openness
-    strengths = _per_colour(light.sky) * from_sky
+    strengths: Floats = _per_colour(light.sky) * from_sky
     strengths += _per_colour(light.bounce) * from_ground
     strengths += _per_colour(light.sun) * sunlit
     strengths *= albedo.take(surfels, 1)
