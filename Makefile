@@ -17,7 +17,7 @@ setup: $(READY) ## create .venv with the locked packages and this project
 demo: $(READY) ## the main job on generated pictures: generate, train, evaluate, report, and a gallery to search
 	$(STRONGREID) synthesize demo/data --seed 7
 	$(STRONGREID) train --preset tiny --data.root demo/data --run.output demo/run --resume
-	$(STRONGREID) synthesize demo/others --seed 8 --train_identities 1 --test_identities 60 --quiet
+	$(STRONGREID) synthesize demo/others --seed 8 --train_identities 1 --test_identities 40 --quiet
 	$(STRONGREID) calibrate demo/run/last demo/others --quiet
 	rm -rf demo/people.gallery
 	$(STRONGREID) gallery add demo/people.gallery demo/data/bounding_box_test --model demo/run/last --quiet

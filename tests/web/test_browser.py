@@ -19,7 +19,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*:DeprecationWarning")
 @pytest.fixture(scope="module")
 def chromium(tmp_path_factory):
     with browser(tmp_path_factory.mktemp("profile")) as context:
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(60_000)
         yield context
 
 
