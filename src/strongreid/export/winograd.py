@@ -1,8 +1,8 @@
 """3x3 convolutions of an ONNX graph with four times fewer multiplications (Lavin and Gray 2016): F(4x4, 3x3).
 
 Runtimes compute convolutions directly, and on CPUs without wide vectors that is as fast as the arithmetic allows. The
-same sums written as matrix products take a quarter of the multiplications for the kernels, and some for the transforms
-of input and output: it pays where channels are many and maps small, which is where a ReID network with last stride 1
+same sums written as matrix products take a quarter of the multiplications for the kernels, and some for transforming
+input and output: it pays where channels are many and maps small, which is where a ReID network with last stride 1
 spends most of its time. Pictures have a fixed size, so each map's transform, its zero padding included, is one
 constant matrix for each axis, or one for both where the map is small.
 """
