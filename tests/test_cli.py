@@ -339,12 +339,8 @@ def test_a_missing_extra_is_one_line_with_the_command_that_installs_it(verb, tmp
     done = without("torch", verb, *more, folder=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == f"strongreid {verb} needs torch: pip install 'strongreid[train]'\n"
-    assert sorted(path.name for path in tmp_path.rglob("*")) == [
-        "0001_c1s1_000000_00.png",
-        "model",
-        "model.json",
-        "pictures",
-    ]
+    there = ["0001_c1s1_000000_00.png", "model", "model.json", "pictures"]
+    assert sorted(path.name for path in tmp_path.rglob("*")) == there
 
 
 @pytest.mark.parametrize("missing", ["torchvision", "timm", "matplotlib"])

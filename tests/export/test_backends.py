@@ -102,11 +102,11 @@ def test_every_kind_of_picture_gives_the_same_feature(kept, market, backend):
     assert extract([]).shape == (0, 128)
 
 
-def test_auto_takes_openvino_then_onnx_then_torch(model, noise, no_gpu, monkeypatch):
+def test_auto_takes_onnx_then_openvino_then_torch(model, noise, no_gpu, monkeypatch):
     expected = Extractor(model, device="cpu", backend="torch")(noise)
     there = {"openvino", "onnx"}
     monkeypatch.setattr(backends, "installed", lambda runtime: runtime in there)
-    for gone, format_, word in (("", "openvino", "openvino"), ("openvino", "onnx", "onnxruntime"), ("onnx", "", "")):
+    for gone, format_, word in (("", "onnx", "onnxruntime"), ("onnx", "openvino", "openvino"), ("openvino", "", "")):
         there.discard(gone)
         said = []
         extract = Extractor(model, say=said.append)
@@ -268,7 +268,7 @@ def test_the_command_line_takes_any_backend(model, market, tmp_path, capsys, no_
     for backend in ("torch", "onnx", "openvino", "auto"):
         output = tmp_path / f"{backend}.parquet"
         assert main(["extract", str(model), str(market / "query"), str(output), "--backend", backend]) == 0
-        assert f"features by {'openvino' if backend == 'auto' else backend}" in capsys.readouterr().err
+        assert f"features by {'onnxruntime' if backend == 'auto' else backend}" in capsys.readouterr().err
         tables[backend] = FeatureTable.load(output)
     for table in tables.values():
         np.testing.assert_allclose(table.features, tables["torch"].features, rtol=1e-3, atol=1e-3)

@@ -1,10 +1,10 @@
 """3x3 convolutions of an ONNX graph with four times fewer multiplications (Lavin and Gray 2016): F(4x4, 3x3).
 
 Runtimes compute convolutions directly, and on CPUs without wide vectors that is as fast as the arithmetic allows. The
-same sums written as matrix products take a quarter of the multiplications for the kernels, and some for the transforms
-of input and output: it pays where channels are many and maps small, which is where a ReID network with last stride 1
-spends most of its time. With a fixed size of pictures each map's transform, its zero padding included, is one constant
-matrix for each axis, or one for both where the map is small.
+same sums written as matrix products take a quarter of the multiplications for the kernels, and some for transforming
+input and output: it pays where channels are many and maps small, which is where a ReID network with last stride 1
+spends most of its time. Pictures have a fixed size, so each map's transform, its zero padding included, is one
+constant matrix for each axis, or one for both where the map is small.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy.typing as npt
 Matrix = npt.NDArray[np.float64]
 MIN_CHANNELS = 128
 """Of input and output; below this the transforms cost more than the products save."""
-MAX_POSITIONS = 128
+MAX_POSITIONS = 512
 """Of the map; the transforms grow with its sides."""
 _ONE_MATRIX = 32  # positions up to which one matrix for both axes is quicker than one for each
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from strongreid.model.hardware import PrecisionName
 
 BackendName = Literal["auto", "torch", "onnx", "openvino"]
-ORDER: tuple[ExportFormat, ...] = ("openvino", "onnx")
+ORDER: tuple[ExportFormat, ...] = ("onnx", "openvino")
 """Which runtime "auto" takes on a CPU: the first that is installed (docs/export.md has their speeds); else torch."""
 FOLDER = "exported"
 """Beside a model's weights: its exports that were made on the way."""

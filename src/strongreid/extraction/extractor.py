@@ -60,7 +60,7 @@ class Extractor:
             batch: pictures per forward pass.
             flip: average each feature with that of the mirrored picture, at twice the time; the paper does not.
                 Such features only compare with their like: the fingerprint ends in "+flip".
-            backend: "torch", "onnx", "openvino", or "auto": on a CPU the first of openvino and onnx that is
+            backend: "torch", "onnx", "openvino", or "auto": on a CPU the first of onnx and openvino that is
                 installed, once there is an export or enough pictures to make one (beside the model, in
                 `exported/`), else torch; the first call settles it. Features of all are interchangeable: cosine
                 at least 0.9999, checked when exporting.
