@@ -64,8 +64,9 @@ def test_from_start_to_end(filled, model, in_memory_folder, capsys, monkeypatch)
         with urllib.request.urlopen(request, timeout=20) as answer:
             assert json.load(answer)["entries"] == 1
             assert "server" not in answer.headers
-        with pytest.raises(urllib.error.HTTPError, match="401"):
+        with pytest.raises(urllib.error.HTTPError, match="401") as without:
             urllib.request.urlopen(f"{address}/api/info", timeout=20)
+        without.value.close()
         monkeypatch.delenv("STRONGREID_TOKEN")
         error = refused(capsys, filled, "--model", model, "--port", 0, "--device", "cpu")
         assert f"is open in process {server.pid}, and one process at a time may use it" in error
