@@ -87,7 +87,7 @@ def output_matrix(length: int) -> Matrix:
 
 def kernel_products(weight: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """G k G^T of kernels (o, c, 3, 3), as 36 matrices (36, c, o)."""
-    products = np.einsum("ai,ocij,bj->abco", KERNEL, weight.astype(np.float64), KERNEL, optimize=True)
+    products: Matrix = np.einsum("ai,ocij,bj->abco", KERNEL, weight.astype(np.float64), KERNEL, optimize=True)
     return products.reshape(36, *products.shape[2:]).astype(np.float32)
 
 
