@@ -68,7 +68,7 @@ def shoot(page: Any, query: Path) -> bytes:
     """The page once it has answered."""
     page.set_input_files("#files", str(query))
     page.wait_for_selector("#cards .card")
-    page.wait_for_function("!document.getElementById('stage').hasAttribute('aria-busy')")
+    page.wait_for_selector("#stage:not([aria-busy])")
     page.wait_for_load_state("networkidle")
     page.mouse.move(0, 0)
     shot: bytes = page.screenshot()

@@ -13,6 +13,8 @@ if importlib.util.find_spec("playwright") is None:
 if not CHROMIUM.exists():
     pytest.skip(f"there is no {CHROMIUM}: apt-get install chromium", allow_module_level=True)
 
+from playwright.sync_api import expect
+
 pytestmark = pytest.mark.filterwarnings("ignore:.*:DeprecationWarning")
 
 
@@ -63,7 +65,7 @@ def cards(page):
 
 def ready(page, answer):
     page.wait_for_selector(f"#answer:has-text('{answer}')")
-    page.wait_for_function("!document.getElementById('stage').hasAttribute('aria-busy')")
+    page.wait_for_selector("#stage:not([aria-busy])")
 
 
 def test_find_filter_remove_and_it_is_gone(visit, gallery):
@@ -79,7 +81,7 @@ def test_find_filter_remove_and_it_is_gone(visit, gallery):
     )
     first.locator("img").evaluate("image => image.decode()")  # its picture is there
     page.locator("#cameras .chip", has_text="2").click()
-    page.wait_for_function("document.querySelectorAll('#cards .card').length === 8")
+    expect(page.locator("#cards .card")).to_have_count(8)
     assert all("camera 2" in c.get_attribute("aria-label") for c in page.query_selector_all("#cards .card"))
     wanted = cards(page)[0]
     assert gallery.entry(wanted).identity == 3
@@ -89,16 +91,16 @@ def test_find_filter_remove_and_it_is_gone(visit, gallery):
     assert page.evaluate("document.activeElement.textContent") == "Cancel"
     page.click("#confirm-do")
     page.wait_for_selector("text=1 entry removed.")
-    page.wait_for_function("document.querySelectorAll('#cards .card').length === 7")
+    expect(page.locator("#cards .card")).to_have_count(7)
     assert wanted not in cards(page)
     assert wanted not in gallery
     page.click("#compact-button")
     page.wait_for_selector("text=Compacted")
     assert gallery.info().details["removed_not_compacted"] == 0
     page.click("#view-browse")
-    page.wait_for_function("document.querySelectorAll('#cards .card').length === 7")
+    expect(page.locator("#cards .card")).to_have_count(7)
     page.click("#reset")
-    page.wait_for_function("document.querySelectorAll('#cards .card').length === 31")
+    expect(page.locator("#cards .card")).to_have_count(31)
 
 
 def test_a_box_in_a_scene(visit):
@@ -145,10 +147,10 @@ def test_by_keyboard_alone(visit):
     page.locator("#cards .card").last.focus()
     page.keyboard.press("n")
     page.wait_for_selector("#unlike li")
-    page.wait_for_function("!document.getElementById('stage').hasAttribute('aria-busy')")
+    page.wait_for_selector("#stage:not([aria-busy])")
     assert last not in cards(page)
     page.keyboard.press("r")
-    page.wait_for_function("document.getElementById('rerank').checked")
+    page.wait_for_selector("#rerank:checked")
     page.keyboard.press("g")
     page.keyboard.press("Enter")
     page.wait_for_selector("#detail[open]")

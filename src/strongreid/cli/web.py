@@ -68,13 +68,14 @@ def _listen(host: str, port: int) -> socket.socket:
     Raises:
         InputError: the address is not of this machine, or the port is taken or not allowed.
     """
+    if not 0 <= port <= 65535:
+        raise InputError(f"cannot listen on port {port}: a port is from 1 to 65535, or 0 for any that is free.")
     try:
         family = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host.strip("[]"), port), family=family)
-    except (OSError, OverflowError) as error:
-        said = getattr(error, "strerror", None) or error
+    except OSError as error:
         raise InputError(
-            f"cannot listen on port {port} of {host}: {said}; choose others with --port (0: any free) or --host."
+            f"cannot listen on port {port} of {host}: {error.strerror or error}; choose others with --port (0: any free) or --host."
         ) from error
 
 

@@ -99,13 +99,9 @@ function count(number, one, many) {
 }
 
 function chip(name, value, text, entries, checked) {
-  const title = count(entries, "entry", "entries");
-  return make(
-    "label",
-    { class: "chip", title },
-    make("input", { type: "checkbox", name, value, checked }),
-    make("span", {}, text),
-  );
+  const box = make("input", { type: "checkbox", name, value });
+  box.checked = checked; // not the attribute, to which a reset of the form would go back
+  return make("label", { class: "chip", title: count(entries, "entry", "entries") }, box, make("span", {}, text));
 }
 
 function checkedValues(name) {
