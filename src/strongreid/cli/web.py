@@ -75,8 +75,8 @@ def _listen(host: str, port: int) -> socket.socket:
         return socket.create_server((host.strip("[]"), port), family=family)
     except OSError as error:
         raise InputError(
-            f"cannot listen on port {port} of {host}: {error.strerror or error}; choose others with --port (0: any free)"
-            " or --host."
+            f"cannot listen on port {port} of {host}: {error.strerror or error}; choose others with --port "
+            "(0: any free) or --host."
         ) from error
 
 
