@@ -122,6 +122,7 @@ class Extractor:
         if not records:
             raise InputError("there are no pictures to extract features from.")
         chunks = [records[start : start + CHUNK] for start in range(0, len(records), CHUNK)]
+        self.network(len(records))  # what it says comes before the bar
         with progress_bar(len(records), shown=progress) as bar:
             parts = list(self.tables(chunks, len(records), skip_unreadable=skip_unreadable, bar=bar))
         return joined([part for part in parts if part is not None], records)

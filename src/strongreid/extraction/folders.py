@@ -81,6 +81,8 @@ def _in_parts(
     chunks = [records[start : start + CHUNK] for start in range(0, len(records), CHUNK)]
     tables = {number: _load(_part(parts, number)) for number in range(len(chunks))}
     missing = [number for number, table in tables.items() if table is None]
+    if missing:
+        extract.network(len(records))  # what it says comes before the bar
     with progress_bar(len(records), shown=progress) as bar:
         bar.update(len(records) - sum(len(chunks[number]) for number in missing))
         left = (chunks[number] for number in missing)
