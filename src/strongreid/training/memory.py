@@ -20,7 +20,10 @@ _COPIES = 4
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether this is torch's way of saying so, on a GPU or a CPU."""
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(error)
+    said = str(error).strip()
+    # The last is oneDNN's, which finds no memory for its code; of what it can't do it says "primitive descriptor".
+    known = "can't allocate memory" in said or said.endswith("could not create a primitive")
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or known
 
 
 def bytes_kept(network: nn.Module, images: Tensor, labels: Tensor, placement: Placement) -> int:
