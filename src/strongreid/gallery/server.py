@@ -97,24 +97,22 @@ class ServerEngine:
 
     def pages(self, conditions: Sequence[Condition] = (), *, features: bool = False) -> Iterator[list[Point]]:
         """As `Engine`."""
-        offset = None
+        start = None
         while True:
-            points, offset = self._call(
-                "scroll",
-                self._name,
-                scroll_filter=qdrant_filter(conditions, self._models),
-                limit=PAGE,
-                offset=offset,
-                with_payload=True,
-                with_vectors=features,
-            )
+            points, start = self._scroll(conditions, start, PAGE, features)
             if points:
-                yield [self._point(point) for point in points]
-            if offset is None:
+                yield points
+            if start is None:
                 return
 
     def page(self, conditions: Sequence[Condition], *, start: int, count: int) -> tuple[list[Point], int | None]:
         """As `Engine`."""
+        return self._scroll(conditions, start, count, features=False)
+
+    def _scroll(
+        self, conditions: Sequence[Condition], start: int | None, count: int, features: bool
+    ) -> tuple[list[Point], int | None]:
+        """Up to `count` points by id, and where the next ones begin."""
         points, following = self._call(
             "scroll",
             self._name,
@@ -122,6 +120,7 @@ class ServerEngine:
             limit=count,
             offset=start,
             with_payload=True,
+            with_vectors=features,
         )
         return [self._point(point) for point in points], following
 
