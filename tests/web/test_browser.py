@@ -164,6 +164,23 @@ def test_by_keyboard_alone(visit):
     page.wait_for_selector("text=Who is it?")
 
 
+def test_an_answer_that_comes_after_all_was_cleared_is_not_drawn(visit):
+    page = visit()
+    held = []
+    page.route("**/api/search", lambda route: held.append(route))
+    choose(page, person(3))
+    page.wait_for_selector("#stage[aria-busy]")
+    page.wait_for_timeout(200)  # the ghosts of cards are there by now
+    page.keyboard.press("c")
+    page.wait_for_selector("#stage:not([aria-busy])")
+    for route in held:
+        route.continue_()
+    page.wait_for_timeout(500)
+    page.wait_for_selector("text=Who is it?")
+    assert page.locator("#cards li").count() == 0
+    assert page.locator("#verdict").is_hidden()
+
+
 def test_enrol_export_and_what_is_refused(visit, gallery, tmp_path):
     page = visit(complains=["status of 400", "status of 415"])
     choose(page, person(60))

@@ -44,7 +44,10 @@ async function ask(path, { method = "GET", form = null, json = null, signal = nu
     await enterToken();
     return ask(path, { method, form, json, signal });
   }
-  const value = answer.status === 204 ? null : await answer.json().catch(() => null);
+  const value = answer.status === 204 ? null : await answer.json().catch((error) => {
+    if (error.name === "AbortError") throw error;
+    return null;
+  });
   if (!answer.ok) throw new Problem(sentence(value?.error ?? `The server answered with ${answer.status}.`));
   return value;
 }
@@ -311,9 +314,16 @@ function filled(target) {
 }
 
 let running = null;
+function stop() {
+  // an answer that is still under way must not be drawn over what was chosen since
+  running?.abort();
+  running = null;
+  $("stage").removeAttribute("aria-busy");
+}
+
 async function search() {
   if (state.view !== "search") return;
-  running?.abort();
+  stop();
   if (!state.asked.length) {
     state.found = null;
     draw();
@@ -336,17 +346,20 @@ async function search() {
     form.append("prior", $("prior").value || "0.5");
   }
   await working(async () => {
-    state.found = await ask("/api/search", { method: "POST", form, signal: own.signal });
+    const found = await ask("/api/search", { method: "POST", form, signal: own.signal });
+    if (own !== running) return;
+    state.found = found;
     draw();
   }, search);
 }
 
 async function browse() {
-  running?.abort();
+  stop();
   const own = (running = new AbortController());
   const query = filled(new URLSearchParams({ start: state.starts.at(-1), limit: 60 }));
   await working(async () => {
     const page = await ask(`/api/entries?${query}`, { signal: own.signal });
+    if (own !== running) return;
     state.page = page;
     state.following = page.following;
     draw();
@@ -363,12 +376,12 @@ async function working(work, again) {
   stage.setAttribute("aria-busy", "true");
   $("problem").hidden = true;
   const late = setTimeout(() => {
-    if (!$("cards").children.length) drawGhosts();
+    if (own === running && !$("cards").children.length) drawGhosts();
   }, 150);
   try {
     await work();
   } catch (error) {
-    if (error.name === "AbortError") return;
+    if (error.name === "AbortError" || own !== running) return;
     if (!(error instanceof Problem)) throw error;
     state.found = state.page = null;
     draw();
@@ -704,7 +717,7 @@ $("boxes").addEventListener("close", () => {
 function show(view) {
   if (state.view === view) return;
   state.view = view;
-  running?.abort();
+  stop();
   $("problem").hidden = true;
   for (const name of ["search", "browse"]) {
     if (name === view) $(`view-${name}`).setAttribute("aria-current", "page");
@@ -780,6 +793,7 @@ $("search-button").onclick = () => {
 };
 $("enrol-button").onclick = openEnrol;
 $("clear-button").onclick = () => {
+  stop();
   clearAsked();
   drawAsked();
   show("search");
