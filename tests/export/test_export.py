@@ -8,11 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 from tests.export.made import SPEC, build
+from tqdm import tqdm
 
 import strongreid
 import strongreid.export.export as exporting
+import strongreid.export.runtime as runtime
 from strongreid.cli import main
 from strongreid.errors import InputError
 from strongreid.evaluation.calibration import Calibration
@@ -72,6 +76,33 @@ def test_flipped_is_the_mean_of_two(exported, noise):
     network = ExportedNetwork(exported)
     both = (network.features(noise) + network.features(noise[:, :, ::-1])) / 2
     np.testing.assert_allclose(network.features(noise, flip=True, batch=5), both, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("threads", [1, 3, 8])
+@pytest.mark.parametrize("count", [0, 1, 7, 37])
+def test_threads_share_the_pictures(exported, noise, truth, threads, count, monkeypatch):
+    """Batches of their own, or one for all where pictures are fewer; blocks of a few pictures, to have several."""
+    monkeypatch.setattr(runtime, "BLOCK", 5 * 64 * 32)
+    with tqdm(total=count, disable=True) as bar:
+        monkeypatch.setattr(bar, "update", (seen := []).append)
+        features = ExportedNetwork(exported, threads=threads).features(noise[:count], bar=bar)
+    assert features.shape == (count, truth.f_i.shape[1])
+    assert sum(seen) == count
+    np.testing.assert_allclose(features, truth.f_i[:count], rtol=1e-3, atol=1e-4)
+
+
+@given(st.integers(1, 200), st.integers(1, 70), st.integers(1, 9), st.integers(1, 40))
+def test_parts_are_alike_and_none_is_too_large(count, batch, workers, fitting):
+    height, width = 16, 8
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runtime, "BLOCK", fitting * height * width)
+        parts = runtime.parts_of((count, height, width, 3), batch, workers)
+    rows = [row for part in parts for row in range(part.start, part.stop)]
+    assert rows == list(range(count)), "every picture once, in order"
+    sizes = {part.stop - part.start for part in parts}
+    assert max(sizes) <= min(batch, fitting)
+    assert max(sizes) - min(sizes) <= 1
+    assert len(parts) == count or len(parts) % workers == 0, "no thread is left alone with a last one"
 
 
 def test_what_does_not_agree_is_not_written(model, tmp_path, monkeypatch, exports):

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from strongreid.errors import InputError
 from strongreid.export.description import KEY, Description
-from strongreid.export.winograd import use_winograd
+from strongreid.export.rewrites import rewrite
 from strongreid.model.network import ReIDModel
 from strongreid.model.spec import FeatureName, InputSpec
 from strongreid.model.weights import LoadedModel
@@ -84,7 +84,7 @@ def write_onnx(loaded: LoadedModel, feature: FeatureName, file: Path) -> Descrip
 def _save(written: torch.onnx.ONNXProgram, description: Description, file: Path) -> None:
     """Write the file with its description; weights above two gigabytes would go beside it, which we refuse."""
     model: onnxscript.ir.Model = written.model
-    use_winograd(model)
+    rewrite(model)
     model.metadata_props[KEY] = description.text()
     for node in model.graph:  # stack traces and paths of the machine that exported
         node.metadata_props.clear()

@@ -2,25 +2,23 @@
 
 Runtimes compute convolutions directly, and on CPUs without wide vectors that is as fast as the arithmetic allows. The
 same sums written as matrix products take a quarter of the multiplications for the kernels, and some for transforming
-input and output: it pays where channels are many and maps small, which is where a ReID network with last stride 1
-spends most of its time. Pictures have a fixed size, so each map's transform, its zero padding included, is one
-constant matrix for each axis, or one for both where the map is small.
+input and output, a tile of 6 x 6 places to one of 4 x 4. Pictures have a fixed size, so where tiles lie, and which of
+their places are padding, are constants.
+
+The 36 products are nodes of their own, since a runtime arranges a constant matrix for its kernels once, when it reads
+the model, but a stack of 36 anew in every run.
 """
 
 from __future__ import annotations
 
-import itertools
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 Matrix = npt.NDArray[np.float64]
-MIN_CHANNELS = 128
+MIN_CHANNELS = 64
 """Of input and output; below this the transforms cost more than the products save."""
-MAX_POSITIONS = 512
-"""Of the map; the transforms grow with its sides."""
-_ONE_MATRIX = 32  # positions up to which one matrix for both axes is quicker than one for each
 
 INPUT: Matrix = np.array(
     [
@@ -42,6 +40,8 @@ OUTPUT: Matrix = np.array(
     [[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]], dtype=np.float64
 )
 """A^T: six products to four outputs in a row."""
+_ONES = 1
+"""The column of A^T that is all ones: what is added to this product is added to every output."""
 
 
 def use_winograd(model: Any) -> int:
@@ -52,11 +52,14 @@ def use_winograd(model: Any) -> int:
     eligible = [node for node in graph if _eligible(node)]
     replaced = {value.name: value for node in eligible for value in node.inputs[1:] if value}
     for number, node in enumerate(eligible):
-        tape = ir.tape.Tape()
-        found = _rewrite(node, tape, f"winograd_{number}")
+        tape, relu = ir.tape.Tape(), _only_relu(node)
+        found = _rewrite(node, tape, f"winograd_{number}", relu=relu is not None)
         for constant in tape.initializers:
             graph.register_initializer(constant)
-        ir.convenience.replace_nodes_and_values(graph, node, [node], tape.nodes, node.outputs, [found])
+        old = relu or node
+        ir.convenience.replace_nodes_and_values(
+            graph, node, [node, relu] if relu else [node], tape.nodes, old.outputs, [found]
+        )
     if eligible:
         graph.sort()
     for name, value in replaced.items():
@@ -65,24 +68,11 @@ def use_winograd(model: Any) -> int:
     return len(eligible)
 
 
-def input_matrix(length: int) -> Matrix:
-    """(6 t, length) for an axis of t tiles of 4: row r t + j is value r of tile j; what is outside is zero."""
-    tiles = length // 4
-    matrix = np.zeros((6, tiles, length))
-    for tile, row, tap in itertools.product(range(tiles), range(6), range(6)):
-        place = 4 * tile + tap - 1
-        if 0 <= place < length:
-            matrix[row, tile, place] = INPUT[row, tap]
-    return matrix.reshape(6 * tiles, length)
-
-
-def output_matrix(length: int) -> Matrix:
-    """(length, 6 t): back from the products of an axis, in the order of `input_matrix`."""
-    tiles = length // 4
-    matrix = np.zeros((tiles, 4, 6, tiles))
-    for tile in range(tiles):
-        matrix[tile, :, :, tile] = OUTPUT
-    return matrix.reshape(length, 6 * tiles)
+def axis_tiles(length: int) -> tuple[npt.NDArray[np.int64], Matrix]:
+    """An axis in t tiles: the six places that each reads (t, 6), and its B^T (t, 6, 6), zero for what is outside."""
+    places = np.arange(-1, length - 1, 4)[:, None] + np.arange(6)
+    inside = (places >= 0) & (places < length)
+    return places.clip(0, length - 1), np.where(inside[:, None, :], INPUT, 0)
 
 
 def kernel_products(weight: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -92,7 +82,7 @@ def kernel_products(weight: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 
 def _eligible(node: Any) -> bool:
-    """Whether it is a 3x3 convolution, stride 1, padded by 1, of constant weights, many channels and a small map."""
+    """Whether it is a 3x3 convolution, stride 1, padded by 1, of constant weights, many channels and whole tiles."""
     if node.op_type != "Conv" or node.domain or len(node.inputs) < 2:
         return False
     weight = node.inputs[1].const_value
@@ -105,39 +95,38 @@ def _eligible(node: Any) -> bool:
         if (list(value) if isinstance(value, (list, tuple)) else value) != ([1] * 4 if name == "pads" else default):
             return False
     height, width = shape[2], shape[3]
-    if not (isinstance(height, int) and isinstance(width, int)):
-        return False
-    small = height % 4 == 0 and width % 4 == 0 and height * width <= MAX_POSITIONS
-    return small and min(tuple(weight.shape)[:2]) >= MIN_CHANNELS
+    whole = isinstance(height, int) and isinstance(width, int) and height % 4 == 0 and width % 4 == 0
+    return whole and min(tuple(weight.shape)[:2]) >= MIN_CHANNELS
 
 
-def _rewrite(node: Any, tape: Any, name: str) -> Any:
-    """The nodes, on the tape, that compute what the convolution `node` does; returns their last value."""
+def _only_relu(node: Any) -> Any:
+    """The ReLU that alone reads what `node` gives, if so."""
+    value = node.outputs[0]
+    users = [user for user, _ in value.uses()]
+    alone = len(users) == 1 and users[0].op_type == "Relu" and not users[0].domain and not value.is_graph_output()
+    return users[0] if alone else None
+
+
+def _rewrite(node: Any, tape: Any, name: str, *, relu: bool) -> Any:
+    """The nodes, on the tape, that compute what the convolution `node` does, and a ReLU; returns their last value."""
     image, weight = node.inputs[0], node.inputs[1].const_value.numpy()
     bias = node.inputs[2].const_value.numpy() if len(node.inputs) > 2 and node.inputs[2] else np.zeros(len(weight))
     out, channels = weight.shape[:2]
     height, width = image.shape[2], image.shape[3]
-    down, across = height // 4, width // 4
-    ops = _Ops(tape, name)
+    ops, kernels, back = _Ops(tape, name), kernel_products(weight), OUTPUT
     rows = ops.op("Transpose", image, perm=[0, 2, 3, 1])  # channels last, for products over them
-    if height * width <= _ONE_MATRIX:
-        tiles = ops.tiles_by_one_matrix(rows, (height, width), channels)
-    else:
-        tiles = ops.tiles_by_two(rows, (height, width), channels)
-    products = ops.op("MatMul", tiles, ops.constant(kernel_products(weight)))
-    products = ops.reshape(products, [6, 6, -1, down, across, out])
-    products = ops.op("Transpose", products, perm=[2, 0, 3, 1, 4, 5])
-    if height * width <= _ONE_MATRIX:
-        back = np.einsum("pa,qb->pqab", output_matrix(height), output_matrix(width))
-        products = ops.reshape(products, [-1, 36 * down * across, out])
-        found = ops.op("MatMul", ops.constant(back.reshape(height * width, -1)), products)
-    else:
-        products = ops.reshape(products, [-1, 6 * down, 6 * across, out])
-        products = ops.op("MatMul", ops.constant(output_matrix(width)), products)
-        products = ops.reshape(products, [-1, 6 * down, width * out])
-        found = ops.op("MatMul", ops.constant(output_matrix(height)), products)
-    found = ops.op("Add", ops.reshape(found, [-1, height, width, out]), ops.constant(bias))
-    return ops.op("Transpose", found, perm=[0, 3, 1, 2])
+    rows = ops.transformed(ops.reshape(rows, [-1, height, width * channels]), height)
+    found = []
+    for a, row in enumerate(rows):  # (n, height / 4, 1, width * channels)
+        products = []
+        for b, tiles in enumerate(ops.transformed(ops.reshape(row, [-1, width, channels]), width)):
+            product = ops.op("MatMul", tiles, ops.constant(kernels[6 * a + b]))  # (n height / 4, width / 4, 1, out)
+            products.append(ops.op("Add", product, ops.constant(bias)) if a == b == _ONES else product)
+        columns = ops.op("MatMul", ops.constant(back), ops.op("Concat", *products, axis=2))
+        found.append(ops.reshape(columns, [-1, height // 4, 1, width * out]))
+    whole = ops.op("MatMul", ops.constant(back), ops.op("Concat", *found, axis=2))
+    whole = ops.reshape(whole, [-1, height, width, out])
+    return ops.op("Transpose", ops.op("Relu", whole) if relu else whole, perm=[0, 3, 1, 2])
 
 
 class _Ops:
@@ -159,22 +148,9 @@ class _Ops:
     def reshape(self, value: Any, shape: list[int]) -> Any:
         return self.op("Reshape", value, self.constant(np.array(shape, dtype=np.int64)))
 
-    def tiles_by_one_matrix(self, rows: Any, size: tuple[int, int], channels: int) -> Any:
-        """(n, h, w, c) to (36, n tiles, c)."""
-        height, width = size
-        both = np.einsum("ap,bq->abpq", input_matrix(height), input_matrix(width)).reshape(-1, height * width)
-        tiles = self.op("MatMul", self.constant(both), self.reshape(rows, [-1, height * width, channels]))
-        return self._to_front(tiles, size, channels)
-
-    def tiles_by_two(self, rows: Any, size: tuple[int, int], channels: int) -> Any:
-        """The same, one axis after the other."""
-        height, width = size
-        tiles = self.op(
-            "MatMul", self.constant(input_matrix(height)), self.reshape(rows, [-1, height, width * channels])
-        )
-        tiles = self.reshape(tiles, [-1, 6 * height // 4, width, channels])
-        return self._to_front(self.op("MatMul", self.constant(input_matrix(width)), tiles), size, channels)
-
-    def _to_front(self, tiles: Any, size: tuple[int, int], channels: int) -> Any:
-        split = self.reshape(tiles, [-1, 6, size[0] // 4, 6, size[1] // 4, channels])
-        return self.reshape(self.op("Transpose", split, perm=[1, 3, 0, 2, 4, 5]), [36, -1, channels])
+    def transformed(self, value: Any, length: int) -> list[Any]:
+        """The six values of each tile of axis 1: (m, length, k) to six times (m, length / 4, 1, k)."""
+        places, matrices = axis_tiles(length)
+        tiles = self.op("Gather", value, self.constant(places), axis=1)
+        six = [self.op("MatMul", self.constant(matrices), tiles)]
+        return list(self.tape.op_multi_out("Split", six, {"axis": 2, "num_outputs": 6}, num_outputs=6))
