@@ -5,10 +5,13 @@
 The straightforward side is eager float32 torch, contiguous, `model.eval()` under `inference_mode`, with a picture's
 own PIL and torchvision transforms in a DataLoader, batch 64; its better number of workers counts. The files are
 written first: noise on patches of colour, JPEG of quality 90, half as large again as the network's input. Weights are
-random; the statistics of batch normalisation are those of such pictures. Sides alternate; medians.
+random; the statistics of batch normalisation are those of such pictures. Sides alternate; medians. The last columns
+are milliseconds of one core for each picture, in the program and in the system, which hands out memory: the
+straightforward side asks for each batch's anew, which costs more on some machines than on others.
 """
 
 import argparse
+import resource
 import statistics
 import sys
 import tempfile
@@ -83,6 +86,12 @@ def cosines(a: np.ndarray, b: np.ndarray) -> float:
     return float((a * b).sum(axis=1).min())
 
 
+def processor_time() -> np.ndarray:
+    """Seconds of all cores until now, in the program and in the system, with those of finished workers."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return np.array([sum(each.ru_utime for each in used), sum(each.ru_stime for each in used)])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("backbone")
@@ -91,7 +100,7 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--backends", nargs="+", default=["torch", "onnx", "openvino"])
-    parser.add_argument("--batch", type=int, default=16, help="of the backends")
+    parser.add_argument("--batch", type=int, default=16, help="of the backends, at most")
     parser.add_argument("--model", help="a folder to keep the model and its exports in")
     asked = parser.parse_args()
     size = asked.height, asked.width
@@ -123,26 +132,29 @@ def main() -> None:
 
 def measure(sides: dict[str, Callable[[], np.ndarray]], asked: argparse.Namespace) -> None:
     seconds: dict[str, list[float]] = {name: [] for name in sides}
+    cores: dict[str, list[np.ndarray]] = {name: [] for name in sides}
     features: dict[str, np.ndarray] = {}
     for number in range(asked.rounds + 1):
         for name, work in sides.items():
-            began = time.perf_counter()
+            began, busy = time.perf_counter(), processor_time()
             features[name] = work()
             if number:  # the first round warms up
                 seconds[name].append(time.perf_counter() - began)
+                cores[name].append(processor_time() - busy)
     straight = [name for name in sides if name.startswith("straight")]
     best = min(straight, key=lambda name: statistics.median(seconds[name]))
     print(machine())
     print(f"{asked.backbone}, {asked.height} x {asked.width}, {asked.pictures} JPEG files, {asked.rounds} rounds")
-    print(f"{'':<28} pictures/s  (slowest to fastest)  ratio  least cosine  with the mean taken off")
+    print(f"{'':<28} pictures/s  (slowest to fastest)  ratio  least cosine  with the mean taken off  program  system")
     mean = features[best].mean(axis=0)
     for name, taken in seconds.items():
         rates = [asked.pictures / each for each in sorted(taken, reverse=True)]
         ratio = statistics.median(seconds[best]) / statistics.median(taken)
+        program, system = np.median(cores[name], axis=0) / asked.pictures * 1000
         print(
             f"{name:<28} {statistics.median(rates):10.1f}  ({rates[0]:.1f} to {rates[-1]:.1f})  {ratio:8.2f}  "
             f"{cosines(features[name], features[best]):.7f}  "
-            f"{cosines(features[name] - mean, features[best] - mean):.7f}"
+            f"{cosines(features[name] - mean, features[best] - mean):.7f}  {program:18.1f}  {system:6.1f}"
         )
 
 

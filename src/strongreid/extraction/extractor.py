@@ -57,7 +57,7 @@ class Extractor:
             precision: float32 by default; bf16 (torch only) moves mAP by about 0.001.
             feature: "f_i" or "f_t"; None takes what the model was evaluated with. The other one's fingerprint ends in
                 its name, since the two can't be compared.
-            batch: pictures per forward pass.
+            batch: pictures per forward pass, at most: exported networks take fewer at a time (docs/export.md).
             flip: average each feature with that of the mirrored picture, at twice the time; the paper does not.
                 Such features only compare with their like: the fingerprint ends in "+flip".
             backend: "torch", "onnx", "openvino", or "auto": on a CPU the first of onnx and openvino that is
