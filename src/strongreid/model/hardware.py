@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from strongreid.errors import InputError
-from strongreid.model.kept_memory import can_keep, memory_kept
+from strongreid.kept_memory import can_keep, memory_kept
 from strongreid.model.winograd import use_winograd
 
 PrecisionName = Literal["auto", "float32", "bf16"]

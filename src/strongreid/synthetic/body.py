@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -12,13 +13,15 @@ from strongreid.synthetic.accessories import make_accessories
 from strongreid.synthetic.clothes import Tailor
 from strongreid.synthetic.dice import Dice
 from strongreid.synthetic.headwear import make_head
-from strongreid.synthetic.skeleton import Proportions, Skeleton, Stance
+from strongreid.synthetic.skeleton import Proportions, Skeleton, Stance, measure_bone
 from strongreid.synthetic.tube import Floats, Tube
 from strongreid.synthetic.wardrobe import Person, wears_hood
 
 _BLEND = 0.10  # half the length over which a limb bends, as a share of the limb
 
 _SPACING = 0.0115  # metres between two rows of the torso at density 1
+
+_SMALL, _TOGETHER = 600, 4  # surfels of a piece, and pieces, that are worth one product
 
 _BAG_LENGTH = {
     "backpack": 0.26, "shoulder bag": 0.13, "handbag": 0.11, "shopping bag": 0.19, "waist bag": 0.07,
@@ -33,7 +36,9 @@ def quantise(values: npt.ArrayLike) -> npt.NDArray[np.float32]:
     them exactly, so the order of adding, and with it the processor and the BLAS, makes no difference.
     """
     steps = np.multiply(values, 2048.0)
-    return np.divide(np.rint(steps, out=steps), 2048.0, out=steps).astype(np.float32)
+    quantised = np.rint(steps, out=steps).astype(np.float32)
+    quantised *= np.float32(1 / 2048)
+    return quantised
 
 
 def measure(person: Person) -> Proportions:
@@ -65,6 +70,49 @@ def measure(person: Person) -> Proportions:
     )
 
 
+class _Piece(NamedTuple):
+    """Surfels that are placed by one product: the columns of a tube, or of several small ones."""
+
+    bones: tuple[str, ...]
+    places: Floats
+    """(4 a bone, surfels); a bent tube has two bones."""
+    normals: Floats
+    """(3 a bone, surfels)."""
+
+
+def _join(pieces: list[_Piece]) -> list[_Piece]:
+    """Put small pieces that follow each other together: the surfels' order stays, with fewer products."""
+    joined: list[_Piece] = []
+    group: list[_Piece] = []
+    for piece in pieces:
+        small = len(piece.places) == 4 and piece.places.shape[1] <= _SMALL
+        if not small or len(group) == _TOGETHER:
+            joined += _beside(group)
+            group = []
+        if small:
+            group.append(piece)
+        else:
+            joined.append(piece)
+    return joined + _beside(group)
+
+
+def _beside(group: list[_Piece]) -> list[_Piece]:
+    """One piece whose columns have zeros for the bones that are not theirs."""
+    if len(group) < 2:
+        return group
+    total = sum(piece.places.shape[1] for piece in group)
+    places = np.zeros((len(group), 4, total), np.float32)
+    normals = np.zeros((len(group), 3, total), np.float32)
+    start = 0
+    for place, piece in enumerate(group):
+        stop = start + piece.places.shape[1]
+        places[place, :, start:stop] = piece.places
+        normals[place, :, start:stop] = piece.normals
+        start = stop
+    names = tuple(name for piece in group for name in piece.bones)
+    return [_Piece(names, places.reshape(-1, total), normals.reshape(-1, total))]
+
+
 class Body:
     """The surfels of one person, ready to be posed; about 24,000 of them at density 1."""
 
@@ -76,9 +124,8 @@ class Body:
         self.spacing = _SPACING / density
         """Metres between neighbouring surfels where they are sparsest."""
         self._skeleton = Skeleton(person, replace(size, skirts=tuple(tailor.skirts), legs=tailor.legs))
-        self._pieces: list[tuple[str, slice, Floats, Floats]] = []
+        pieces: list[_Piece] = []
         albedo: list[Floats] = []
-        start = 0
         shared: dict[tuple[int, float | None], tuple[Floats, Floats]] = {}
         for part in parts:
             colours = part.albedo.reshape(-1, 3).T
@@ -91,11 +138,12 @@ class Body:
             else:
                 places, normals = (columns.compress(kept, 1) for columns in _stack(part.tube, part.bend))
                 colours = colours.compress(kept, 1)
-            stop = start + places.shape[1]
-            self._pieces.append((part.bone, slice(start, stop), places, normals))
+            pieces.append(_Piece((part.bone,), places, normals))
             albedo.append(colours)
-            start = stop
-        self.albedo = np.ascontiguousarray(np.rint(np.clip(np.concatenate(albedo, axis=1), 0, 255)), np.float32)
+        self._pieces = _join(pieces)
+        colours = np.concatenate(albedo, axis=1)
+        np.rint(np.clip(colours, 0, 255, out=colours), out=colours)
+        self.albedo = np.ascontiguousarray(colours, np.float32)
         """(3, surfels), whole numbers from 0 to 255."""
 
     def pose(self, stance: Stance, yaw: float, elevation: float) -> tuple[Floats, Floats]:
@@ -107,17 +155,16 @@ class Body:
         places = np.empty((3, self.albedo.shape[1]), np.float32)
         normals = np.empty((3, self.albedo.shape[1]), np.float32)
         bones = self._skeleton.bones(stance)
-        chain = [bone for name, *_ in self._pieces for bone in bones[name]]
-        vectors = [vector for bone in chain for vector in bone.frame]
-        vectors += [vector for bone in chain for vector in bone.directions]
-        turned = quantise(view @ np.array(vectors).T)
-        frames, directions = turned[:, : 4 * len(chain)], turned[:, 4 * len(chain) :]
-        first = 0
-        for name, span, static_places, static_normals in self._pieces:
-            last = first + len(bones[name])
-            np.matmul(frames[:, 4 * first : 4 * last], static_places, out=places[:, span])
-            np.matmul(directions[:, 3 * first : 3 * last], static_normals, out=normals[:, span])
-            first = last
+        chain = [[measure_bone(bone) for name in piece.bones for bone in bones[name]] for piece in self._pieces]
+        vectors = np.array([vectors for part in chain for vectors in part]).reshape(-1, 3).T
+        turned = quantise(view @ vectors).reshape(3, -1, 7)
+        first = start = 0
+        for piece, part in zip(self._pieces, chain, strict=True):
+            last, stop = first + len(part), start + piece.places.shape[1]
+            frames, directions = turned[:, first:last, :4], turned[:, first:last, 4:]
+            np.matmul(frames.reshape(3, -1), piece.places, out=places[:, start:stop])
+            np.matmul(directions.reshape(3, -1), piece.normals, out=normals[:, start:stop])
+            first, start = last, stop
         return places, normals
 
     def joints(self, stance: Stance, yaw: float, elevation: float) -> npt.NDArray[np.float64]:

@@ -70,6 +70,8 @@ _SITES = (
 _GREY = np.array([0.299, 0.587, 0.114])
 _BELL = np.array([NormalDist().inv_cdf((step + 0.5) / 256) for step in range(256)])
 _EXPOSURE = 1.2
+_ABREAST = 8
+_EACH = np.arange(_ABREAST)
 
 
 def _draw_curve(dice: Dice, gamma: float, shift: float) -> bytes:
@@ -156,7 +158,14 @@ class Camera:
         """The sensor's colours, without its blur and noise."""
         # Multiples of 2^-12 times whole numbers below 256: exact in float32, in any order of adding.
         matrix = (np.rint(self._mixing * self._balance * exposure * 4096).T / 4096).astype(np.float32)
-        linear = pixels.reshape(-1, 3).astype(np.float32) @ matrix
+        # Eight pixels to a row, since a processor can do more than products of three by three; so few rows to a
+        # product that no BLAS wakes its threads for it.
+        wide = np.zeros((_ABREAST, 3, _ABREAST, 3), np.float32)
+        wide[_EACH, :, _EACH] = matrix
+        row = 3 * _ABREAST
+        values = np.zeros((-(-pixels.size // (64 * row)), 64, row), np.float32)
+        values.reshape(-1)[: pixels.size] = pixels.reshape(-1)
+        linear = values @ wide.reshape(row, row)
         levels = np.rint(np.clip(linear, 0, 255, out=linear), out=linear).astype(np.uint8)
         answer = levels.tobytes().translate(self._curve)
-        return np.frombuffer(answer, np.uint8).reshape(pixels.shape)
+        return np.frombuffer(answer, np.uint8, pixels.size).reshape(pixels.shape)

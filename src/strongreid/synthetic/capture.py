@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
-from PIL import Image, ImageChops, ImageFilter
+from PIL import Image, ImageFilter
 
 from strongreid.synthetic.body import Body
 from strongreid.synthetic.camera import Camera, Pixels
 from strongreid.synthetic.dice import Dice
 from strongreid.synthetic.passage import PASSERS_BY, SUPERSAMPLING, Passage, World
 from strongreid.synthetic.props import SHARPNESS, Prop
-from strongreid.synthetic.raster import Indices, Light, Surfels, Window, shade, splat
+from strongreid.synthetic.raster import Facing, Indices, Light, Surfels, Window, facing_camera, shade, splat
 from strongreid.synthetic.settings import WorldSettings
 from strongreid.synthetic.shadow import ShadowCaster, shadows_on_ground
 from strongreid.synthetic.skeleton import Stance
@@ -58,6 +59,7 @@ class _Figure:
     body: Body
     places: Floats
     normals: Floats
+    facing: Facing
     window: Window
 
 
@@ -79,11 +81,11 @@ def photograph(
     stance = Stance(passage.phase + moment * passage.pace, passage.swing, dice.normal(0, 0.25), passage.raised)
     yaw = passage.yaw + dice.normal(0, 0.06)
     places, normals = _seen(body, stance, yaw, passage)
-    top, bottom = float(places[1].max()), float(places[1].min())
+    top, bottom = float(np.maximum.reduce(places[1])), float(np.minimum.reduce(places[1]))
     box = _draw_box(dice, settings.bad_boxes, top, bottom, junk)
     scale, shape = passage.pixels / (top - bottom), _canvas_shape(settings)
     window, view = _window(box, shape), _frame(passage, moment, box, scale)
-    person = _Figure(body, places, normals, window)
+    person = _Figure(body, places, normals, facing_camera(places, normals), window)
     figures = [person]
     if dice.chance(_SOMEONE_BEHIND):
         figures.insert(0, _draw_passer_by(world, window, passage, view, dice, in_front=False))
@@ -95,7 +97,7 @@ def photograph(
         shown, surfels = _paint(canvas, figure, light)
         if trace and figure is person:
             trace.pose(body, stance, yaw, passage)
-            trace.show(places, normals, window, canvas.shape, shown, surfels)
+            trace.show(places, person.facing, window, canvas.shape, shown, surfels)
         elif trace and figure is figures[-1]:
             trace.cover(shown)
     image = Image.frombytes("RGB", (shape[1], shape[0]), canvas.tobytes(), "raw", "RGBX")
@@ -216,32 +218,37 @@ def _lit(piece: Image.Image, figures: list[_Figure], passage: Passage) -> Pixels
         (passage.elevation, passage.distance),
         (daylight.shadow, daylight.softness),
     )
-    factors = (_LEVELS[:, None] / 255 * np.round(daylight.brightness, 6)).astype(np.float32)
-    words = np.frombuffer(piece.tobytes("raw", "RGBX"), np.uint8).reshape(piece.height, -1)
-    plain = words * np.tile(np.append(factors[255], np.float32(0)), piece.width)
-    canvas: Pixels = np.minimum(plain, 255, out=plain).astype(np.uint8).reshape(piece.height, piece.width, 4)
-    if (shaded := ImageChops.invert(left).getbbox()) is not None:
-        rows, columns = slice(shaded[1], shaded[3]), slice(shaded[0], shaded[2])
-        lit = factors.take(np.asarray(left.crop(shaded)), 0)
-        lit *= np.asarray(piece.crop(shaded))
-        canvas[rows, columns, :3] = np.minimum(lit, 255, out=lit)
-    return canvas
+    # A row of four for each level, the fourth 0: sixteen bytes are copied as one.
+    lit = _factors(daylight.brightness).take(np.asarray(left).reshape(-1), 0)
+    lit *= np.frombuffer(piece.tobytes("raw", "RGBX"), np.uint8).reshape(-1, 4)
+    if max(daylight.brightness) > 1:
+        np.minimum(lit, np.float32(255), out=lit)
+    return lit.astype(np.uint8).reshape(piece.height, piece.width, 4)
+
+
+@lru_cache(maxsize=64)
+def _factors(brightness: tuple[float, float, float]) -> Floats:
+    """(256, 4): by how much light is left of 255, what it does to each colour; one table for a passage."""
+    factors = np.zeros((256, 4), np.float32)
+    factors[:, :3] = _LEVELS[:, None] / 255 * np.round(brightness, 6)
+    return factors
 
 
 def _paint(canvas: Pixels, figure: _Figure, light: Light) -> tuple[Indices, Surfels]:
     """Draw somebody in place; returns what `splat` does."""
     body, places, normals = figure.body, figure.places, figure.normals
-    pixels, surfels = splat(places, normals, figure.window, (canvas.shape[0], canvas.shape[1]), body.spacing)
+    pixels, surfels = splat(places, figure.facing, figure.window, (canvas.shape[0], canvas.shape[1]), body.spacing)
     # A surfel takes about two pixels, and is shaded once.
-    place = np.zeros(body.albedo.shape[1], np.int32)
-    place[surfels] = 1
-    shown = np.flatnonzero(place)
+    seen = np.zeros(body.albedo.shape[1], np.bool_)
+    seen[surfels] = True
+    shown = seen.nonzero()[0]
     colours = shade(shown, places, normals, body.albedo, light, body.person.height)
-    red, green, blue = np.minimum(colours, 255, out=colours).astype(np.uint32)
+    red, green, blue = np.minimum(colours, np.float32(255), out=colours).astype(np.int32)
     red |= np.left_shift(green, 8, out=green)
     red |= np.left_shift(blue, 16, out=blue)
-    place[shown] = np.arange(len(shown), dtype=np.int32)
-    canvas.view("<u4").reshape(-1)[pixels] = red.take(place.take(surfels))
+    words = np.empty(len(seen), np.uint32)
+    words[shown] = red.view(np.uint32)
+    canvas.view("<u4").reshape(-1)[pixels] = words.take(surfels)
     return pixels, surfels
 
 
@@ -263,7 +270,7 @@ def _draw_passer_by(
         round(window.across * nearer, 4),
         round(window.down * nearer, 4),
     )
-    return _Figure(body, places, normals, shifted)
+    return _Figure(body, places, normals, facing_camera(places, normals), shifted)
 
 
 def _add_prop(

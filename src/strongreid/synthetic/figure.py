@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageFilter
 
-from strongreid.synthetic.raster import Light, Window, shade, splat
+from strongreid.synthetic.raster import Light, Window, facing_camera, shade, splat
 from strongreid.synthetic.trace import Mask
 from strongreid.synthetic.tube import Floats
 from strongreid.synthetic.walk import Footing, Lens, Walk
@@ -54,7 +54,8 @@ def draw_figure(walk: Walk, footing: Footing, lens: Lens, light: Light, darkness
     on_canvas = np.stack([across * np.float32(fine), down * np.float32(-fine), places[2]])
     window = Window(rectangle[0] * fine, -rectangle[1] * fine, 1.0, 1.0)
     spacing = round(body.spacing * lens.focal / footing.z * fine, 4)
-    pixels, surfels = splat(on_canvas, normals, window, (rows * fine, columns * fine), spacing)
+    facing = facing_camera(on_canvas, normals)
+    pixels, surfels = splat(on_canvas, facing, window, (rows * fine, columns * fine), spacing)
     upright = np.stack([x, y])
     colours = shade(surfels, upright, normals, body.albedo, light, body.person.height)
     canvas = np.zeros((rows * fine * columns * fine, 4), np.float32)

@@ -10,6 +10,8 @@ from PIL import Image, ImageFilter
 
 Pixels = npt.NDArray[np.uint8]
 
+_Words = npt.NDArray[np.uint32]
+
 _ONE = 1 << 24  # Pillow's weights are whole numbers of 24 bits
 
 
@@ -27,33 +29,32 @@ def blur(pixels: Pixels, across: float, down: float) -> Pixels:
     if max(across, down) >= 1:
         return np.asarray(Image.fromarray(pixels).filter(ImageFilter.BoxBlur((across, down))))
     rows = pixels.shape[0]
+    lines = pixels.reshape(rows, -1).astype(np.uint32)
     if across > 0:
-        lines = pixels.reshape(rows, -1)
-        beside = np.empty(lines.shape, np.uint32)
+        beside = np.empty_like(lines)
         # The whole picture as one line; what meets the next row is put right.
-        np.add(lines.reshape(-1)[:-6], lines.reshape(-1)[6:], out=beside.reshape(-1)[3:-3], dtype=np.uint32)
-        np.add(lines[:, :3], lines[:, 3:6], out=beside[:, :3], dtype=np.uint32)
-        np.add(lines[:, -3:], lines[:, -6:-3], out=beside[:, -3:], dtype=np.uint32)
-        pixels = _weigh(lines, beside, across).reshape(pixels.shape)
+        np.add(lines.reshape(-1)[:-6], lines.reshape(-1)[6:], out=beside.reshape(-1)[3:-3])
+        np.add(lines[:, :3], lines[:, 3:6], out=beside[:, :3])
+        np.add(lines[:, -3:], lines[:, -6:-3], out=beside[:, -3:])
+        lines = _weigh(lines, beside, across)
     if down > 0:
-        lines = pixels.reshape(rows, -1)
-        beside = np.empty(lines.shape, np.uint32)
-        np.add(lines[:-2], lines[2:], out=beside[1:-1], dtype=np.uint32)
-        np.add(lines[:1], lines[1:2], out=beside[:1], dtype=np.uint32)
-        np.add(lines[-1:], lines[-2:-1], out=beside[-1:], dtype=np.uint32)
-        pixels = _weigh(lines, beside, down).reshape(pixels.shape)
-    return pixels
+        beside = np.empty_like(lines)
+        np.add(lines[:-2], lines[2:], out=beside[1:-1])
+        np.add(lines[:1], lines[1:2], out=beside[:1])
+        np.add(lines[-1:], lines[-2:-1], out=beside[-1:])
+        lines = _weigh(lines, beside, down)
+    return lines.astype(np.uint8).reshape(pixels.shape)
 
 
-def _weigh(lines: Pixels, beside: npt.NDArray[np.uint32], radius: float) -> Pixels:
-    """Each value with the sum of its two neighbours', by Pillow's weights for a radius below 1."""
+def _weigh(lines: _Words, beside: _Words, radius: float) -> _Words:
+    """Each value with the sum of its two neighbours', by Pillow's weights for a radius below 1; both are used up."""
     middle = int(np.float32(_ONE) / (np.float32(radius) * np.float32(2) + np.float32(1)))
-    total = np.multiply(lines, np.uint32(middle), dtype=np.uint32)
+    lines *= np.uint32(middle)
     beside *= np.uint32((_ONE - middle) // 2)
-    total += beside
-    total += np.uint32(_ONE // 2)
-    total >>= np.uint32(24)
-    return total.astype(np.uint8)
+    lines += beside
+    lines += np.uint32(_ONE // 2)
+    lines >>= np.uint32(24)
+    return lines
 
 
 def sharpen(pixels: Pixels, sixteenths: int) -> Pixels:

@@ -64,20 +64,29 @@ def _throw(
     """Mark where lines from the sun through the body meet the ground, in place."""
     elevation, distance = round(view[0], 6), np.float32(view[1])
     up, towards = np.float32(math.cos(elevation)), np.float32(math.sin(elevation))
-    x, y, z = np.ascontiguousarray(caster.places[:, ::_EVERY])
-    flat = (distance - z) / distance
-    x, y = x * flat, y * flat
+    spot = np.ascontiguousarray(caster.places[:, ::_EVERY])
+    spot[:2] *= (distance - spot[2]) / distance
     east, high, near = (round(part, 6) for part in towards_sun)
-    sink = np.float32(max(_LOWEST, high * float(up) + near * float(towards)))
-    fall = (y * up + z * towards) / sink
-    x, y, z = x - fall * np.float32(east), y - fall * np.float32(high), z - fall * np.float32(near)
-    nearer = distance / np.maximum(distance - z, np.float32(1.0))
+    fall = spot[1] * up
+    fall += spot[2] * towards
+    fall /= np.float32(max(_LOWEST, high * float(up) + near * float(towards)))
+    spot -= fall * np.array([[east], [high], [near]], np.float32)
+    x, y, z = spot
+    away = np.subtract(distance, z, out=z)
+    nearer = np.divide(distance, np.maximum(away, np.float32(1.0), out=away), out=away)
     window = caster.window
-    across = (x * nearer - np.float32(window.left)) * np.float32(window.across / _SCALE)
-    down = (np.float32(window.top) - y * nearer) * np.float32(window.down / _SCALE)
+    x *= nearer
+    x -= np.float32(window.left)
+    x *= np.float32(window.across / _SCALE)
+    y *= nearer
+    down = np.subtract(np.float32(window.top), y, out=y)
+    down *= np.float32(window.down / _SCALE)
     rows, columns = mask.shape
-    inside = (across >= 0) & (across < columns) & (down >= 0) & (down < rows)
-    mask[down[inside].astype(np.int32), across[inside].astype(np.int32)] = 255
+    inside = ((x >= 0) & (x < columns) & (down >= 0) & (down < rows)).nonzero()[0]
+    place = down.take(inside).astype(np.int64)
+    place *= columns
+    place += x.take(inside).astype(np.int64)
+    mask.reshape(-1)[place] = 255
 
 
 def _touch(contact: Image.Image, window: Window) -> None:

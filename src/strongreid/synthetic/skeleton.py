@@ -81,37 +81,48 @@ class Proportions:
 
 
 class Bone(NamedTuple):
-    """The frame of one straight piece.
+    """One straight piece, from joint to joint; `measure_bone` gives its frame."""
 
-    A surfel at (lateral, depth, v) lies at start + lateral e1 + depth e2 + v axis.
-    """
-
-    frame: tuple[Vector, Vector, Vector, Vector]
-    """e1, e2, axis, start."""
-    directions: tuple[Vector, Vector, Vector]
-    """The same axes at unit length, for normals."""
+    start: Vector
+    end: Vector
+    side: Vector = _SIDEWAYS
+    """The first cross axis is as near to this as can be."""
+    flip: float = 1.0
+    """-1 keeps the second cross axis to the front where the bone points upward."""
+    deepen: float = 1.0
 
 
 def _add(a: Vector, b: Vector, factor: float = 1.0) -> Vector:
     return (a[0] + factor * b[0], a[1] + factor * b[1], a[2] + factor * b[2])
 
 
-def _bone(start: Vector, end: Vector, side: Vector = _SIDEWAYS, upward: bool = False, deepen: float = 1.0) -> Bone:
-    """A bone with e1 as near to `side` as can be; `upward` bones need a flip to keep e2 to the front."""
+def _along(bone: Bone, share: float) -> Vector:
+    """The place at a share of the way."""
+    start, end = bone.start, bone.end
+    return (
+        start[0] + share * (end[0] - start[0]),
+        start[1] + share * (end[1] - start[1]),
+        start[2] + share * (end[2] - start[2]),
+    )
+
+
+def measure_bone(bone: Bone) -> tuple[float, ...]:
+    """Seven vectors in one row: e1, e2, axis and start, and then the first three at unit length, for normals.
+
+    A surfel at (lateral, depth, v) lies at start + lateral e1 + depth e2 + v axis.
+    """
     # Spelled out part by part: a picture takes a score of these.
-    a, b, c = end[0] - start[0], end[1] - start[1], end[2] - start[2]
+    (k, m, n), end, side, flip, deepen = bone
+    a, b, c = end[0] - k, end[1] - m, end[2] - n
     scale = 1.0 / (math.sqrt(a * a + b * b + c * c) + 1e-9)
     x, y, z = a * scale, b * scale, c * scale
-    shadow = x * side[0] + y * side[1] + z * side[2]
-    d, e, f = side[0] - shadow * x, side[1] - shadow * y, side[2] - shadow * z
+    o, p, q = side
+    shadow = x * o + y * p + z * q
+    d, e, f = o - shadow * x, p - shadow * y, q - shadow * z
     scale = 1.0 / (math.sqrt(d * d + e * e + f * f) + 1e-9)
     d, e, f = d * scale, e * scale, f * scale
-    u, v, w = y * f - z * e, z * d - x * f, x * e - y * d
-    if upward:
-        u, v, w = -u, -v, -w
-    first = (d, e, f)
-    deep = (u * deepen, v * deepen, w * deepen)
-    return Bone((first, deep, (a, b, c), start), (first, (u, v, w), (x, y, z)))
+    u, v, w = flip * (y * f - z * e), flip * (z * d - x * f), flip * (x * e - y * d)
+    return (d, e, f, u * deepen, v * deepen, w * deepen, a, b, c, k, m, n, d, e, f, u, v, w, x, y, z)
 
 
 class Skeleton:
@@ -133,8 +144,7 @@ class Skeleton:
         bones = self.bones(stance)
         places = []
         for bone, number, share in JOINTS.values():
-            frame = bones[bone][number].frame
-            places.append(_add(frame[3], frame[2], share))
+            places.append(_along(bones[bone][number], share))
         return places
 
     def _place_legs(self, stance: Stance, bones: dict[str, tuple[Bone, ...]]) -> float:
@@ -164,11 +174,11 @@ class Skeleton:
         for side, out, knee_low, ankle_low, pitch in joints:
             knee, ankle = _add(knee_low, lift), _add(ankle_low, lift)
             hip_joint = (out, hip_height + 0.02 * tall, 0.0)
-            bones[f"leg{side:+d}"] = (_bone(hip_joint, knee), _bone(knee, ankle))
+            bones[f"leg{side:+d}"] = (Bone(hip_joint, knee), Bone(knee, ankle))
             sine, cosine = math.sin(pitch), math.cos(pitch)
             heel = _add(ankle, (0.0, -0.012 - 0.03 * sine, -0.035 * cosine), tall)
             toe = _add(heel, (0.012 * side, 0.104 * sine, 0.135 * cosine), tall)
-            bones[f"shoe{side:+d}"] = (_bone(heel, toe),)
+            bones[f"shoe{side:+d}"] = (Bone(heel, toe),)
         return hip_height
 
     def _place_trunk(self, stance: Stance, hip_height: float, bones: dict[str, tuple[Bone, ...]]) -> None:
@@ -180,13 +190,13 @@ class Skeleton:
         top = _add(bottom, up, 0.345 * tall)
         twist = -0.10 * swing * math.sin(stance.phase)
         across = (math.cos(twist), 0.0, -math.sin(twist))
-        bones["torso"] = (_bone(bottom, top, across, upward=True),)
+        bones["torso"] = (Bone(bottom, top, across, flip=-1.0),)
         sway = 0.02 * swing * math.sin(2.0 * stance.phase)
         for number, skirt in enumerate(size.skirts):
             waist = hip_height - 0.52 * tall + skirt.top
             hem = (0.0, waist - skirt.length, 0.01 + sway)
             deepen = self._deepen(skirt, waist, bones)
-            bones[f"skirt{number}"] = (_bone((0.0, waist, 0.004), hem, deepen=deepen),)
+            bones[f"skirt{number}"] = (Bone((0.0, waist, 0.004), hem, deepen=deepen),)
         self._place_head(stance, _add(top, up, -0.005 * tall), bones)
         fists = self._place_arms(stance, bottom, top, across, bones)
         bones["bag"] = (self._place_bag(stance, hip_height, bottom, up, fists),)
@@ -197,15 +207,16 @@ class Skeleton:
         hip, knee, ankle = self._size.legs
         for side in SIDES:
             for bone, (first, last) in zip(bones[f"leg{side:+d}"], ((hip, knee), (knee, ankle)), strict=True):
-                _, _, axis, start = bone.frame
+                start = bone.start
+                rise, ahead = bone.end[1] - start[1], bone.end[2] - start[2]
                 for step in range(7):
                     share = step / 6
-                    fall = (waist - start[1] - share * axis[1]) / skirt.length
+                    fall = (waist - start[1] - share * rise) / skirt.length
                     if 0.0 < fall < 1.03:
                         upper, lower = (0, 1) if fall < SKIRT_HIP else (1, 2)
                         part = fall / SKIRT_HIP if upper == 0 else (fall - SKIRT_HIP) / (1.0 - SKIRT_HIP)
                         depth = skirt.depths[upper] + part * (skirt.depths[lower] - skirt.depths[upper])
-                        needed = abs(start[2] + share * axis[2]) + first + share * (last - first)
+                        needed = abs(start[2] + share * ahead) + first + share * (last - first)
                         factor = max(factor, _ROOM * needed / depth)
         return factor
 
@@ -215,12 +226,12 @@ class Skeleton:
         crown = _add(chin, (0.0, 0.135 * size.height, 0.008 * size.height))
         across = (math.cos(stance.head_turn), 0.0, -math.sin(stance.head_turn))
         ahead = (math.sin(stance.head_turn), 0.0, math.cos(stance.head_turn))
-        bones["head"] = (_bone(chin, crown, across, upward=True),)
+        bones["head"] = (Bone(chin, crown, across, flip=-1.0),)
         root = _add(_add(crown, ahead, size.hair_offset), (0.0, -size.hair_drop, 0.0))
         tip = _add(_add(root, ahead, -0.012), (0.0, -size.hair_length - 0.001, 0.0))
-        bones["hair"] = (_bone(root, tip, across),)
+        bones["hair"] = (Bone(root, tip, across),)
         brow = _add(chin, _add(crown, chin, -1.0), 0.70)
-        bones["brim"] = (_bone(_add(brow, (0.0, 0.004, 0.0)), _add(brow, (0.0, -0.01, 0.0)), across),)
+        bones["brim"] = (Bone(_add(brow, (0.0, 0.004, 0.0)), _add(brow, (0.0, -0.01, 0.0)), across),)
 
     def _place_arms(
         self,
@@ -249,8 +260,8 @@ class Skeleton:
             forearm = (side * math.sin(away) * 0.3, -math.cos(lower), math.sin(lower))
             elbow = _add(shoulder, down, 0.170 * tall)
             wrist = _add(elbow, forearm, 0.150 * tall)
-            bones[f"arm{side:+d}"] = (_bone(shoulder, elbow), _bone(elbow, wrist))
-            bones[f"hand{side:+d}"] = (_bone(wrist, _add(wrist, forearm, 0.085 * tall)),)
+            bones[f"arm{side:+d}"] = (Bone(shoulder, elbow), Bone(elbow, wrist))
+            bones[f"hand{side:+d}"] = (Bone(wrist, _add(wrist, forearm, 0.085 * tall)),)
             fists[side] = _add(wrist, forearm, 0.06 * tall)
         return fists
 
@@ -262,16 +273,16 @@ class Skeleton:
         if person.bag == "backpack":
             back = -(size.depth + 0.05 * tall * person.bag_size + 0.008)
             strap = _add(_add(bottom, up, 0.30 * tall), (0.0, 0.0, back))
-            return _bone(strap, _add(strap, up, -length))
+            return Bone(strap, _add(strap, up, -length))
         if person.bag == "shoulder bag":
             swing = -0.02 * tall + 0.02 * stance.swing * math.sin(stance.phase)
             strap = (side * (size.hip + 0.035 * tall), hip_height + 0.07 * tall, swing)
-            return _bone(strap, _add(strap, (0.0, -length, 0.0)))
+            return Bone(strap, _add(strap, (0.0, -length, 0.0)))
         if person.bag == "waist bag":
             buckle = _add(_add(bottom, up, 0.115 * tall), (0.0, 0.0, size.depth + 0.03 * tall))
-            return _bone(buckle, _add(buckle, (0.0, -length, 0.0)))
+            return Bone(buckle, _add(buckle, (0.0, -length, 0.0)))
         if person.bag == "suitcase":
             top_corner = (side * (size.hip + 0.10 * tall), length + 0.03 * tall, -0.20 * tall)
-            return _bone(top_corner, _add(top_corner, (0.0, -length, -0.04 * tall)))
+            return Bone(top_corner, _add(top_corner, (0.0, -length, -0.04 * tall)))
         handle = _add(fists[side], (0.0, -0.03 * tall, 0.0))
-        return _bone(handle, _add(handle, (0.0, -length - 0.001, 0.01)))
+        return Bone(handle, _add(handle, (0.0, -length - 0.001, 0.01)))

@@ -23,14 +23,14 @@ def value_noise(dice: Dice, rows: int, columns: int, cell_rows: float, cell_colu
     knots[:, -1] = knots[:, 0]
     top, fall, rise = _between(rows, knots_down)
     left, slide, rest = _between(columns, knots_across)
-    lines = knots.take(top, 0)
+    lines = knots[:-1].take(top, 0)
     lines *= rise[:, None]
-    below = knots.take(top + 1, 0)
+    below = knots[1:].take(top, 0)
     below *= fall[:, None]
     lines += below
     smooth: Floats = lines.take(left, 1)
     smooth *= rest
-    beside = lines.take(left + 1, 1)
+    beside = lines[:, 1:].take(left, 1)
     beside *= slide
     smooth += beside
     return smooth

@@ -12,7 +12,7 @@ from PIL import Image
 
 from strongreid.synthetic.body import Body
 from strongreid.synthetic.passage import Passage
-from strongreid.synthetic.raster import Indices, Surfels, Window, count_pixels
+from strongreid.synthetic.raster import Facing, Indices, Surfels, Window, count_pixels
 from strongreid.synthetic.skeleton import Stance
 from strongreid.synthetic.tube import Floats
 
@@ -37,7 +37,7 @@ class _Sight:
     """The person on the canvas, before anything came in front."""
 
     places: Floats
-    normals: Floats
+    facing: Facing
     window: Window
     shape: tuple[int, int]
     """Rows and columns."""
@@ -68,6 +68,7 @@ class Trace:
         self._pose: _Pose | None = None
         self._sight: _Sight | None = None
         self._covered: Mask = np.zeros((0, 0), bool)
+        self._is_covered = False
 
     def pose(self, body: Body, stance: Stance, yaw: float, passage: Passage) -> None:
         """Note who stands how."""
@@ -76,19 +77,21 @@ class Trace:
     def show(
         self,
         places: Floats,
-        normals: Floats,
+        facing: Facing,
         window: Window,
         shape: tuple[int, ...],
         pixels: Indices,
         surfels: Surfels,
     ) -> None:
         """Note where the person is drawn; `pixels` and `surfels` are what `splat` returned."""
-        self._sight = _Sight(places, normals, window, (shape[0], shape[1]), pixels, surfels)
+        self._sight = _Sight(places, facing, window, (shape[0], shape[1]), pixels, surfels)
         self._covered = np.zeros(shape[:2], bool)
+        self._is_covered = False
 
     def cover(self, pixels: Indices) -> None:
         """Note flat numbers of pixels that something in front takes."""
         self._covered.reshape(-1)[pixels] = True
+        self._is_covered = True
 
     def cover_by_cut_out(self, place: tuple[int, int], outline: Image.Image) -> None:
         """Note what stands in front with a grey outline, its left upper corner at `place`."""
@@ -96,6 +99,7 @@ class Trace:
         whole = Image.new("L", (columns, rows))
         whole.paste(outline, place)
         self._covered |= np.asarray(whole) >= _SOLID
+        self._is_covered = True
 
     @property
     def posed(self) -> _Pose:
@@ -112,8 +116,9 @@ class Trace:
 
     def areas(self) -> tuple[int, int, int]:
         """Canvas pixels of the whole body, of the part inside the picture, and of what is seen of that."""
-        inside = len(self._seen.pixels)
-        seen = inside - int(np.count_nonzero(self._covered.reshape(-1).take(self._seen.pixels)))
+        inside = seen = len(self._seen.pixels)
+        if self._is_covered:
+            seen -= int(np.count_nonzero(self._covered.reshape(-1).take(self._seen.pixels)))
         return max(inside, self._whole_area(inside)), inside, seen
 
     def _whole_area(self, inside: int) -> int:
@@ -129,7 +134,7 @@ class Trace:
         wider = Window(
             window.left - more_left / window.across, window.top + more_up / window.down, window.across, window.down
         )
-        return count_pixels(places, sight.normals, wider, shape, self.posed.body.spacing)
+        return count_pixels(sight.facing, wider, shape, self.posed.body.spacing)
 
     def mask(self, size: tuple[int, int]) -> Mask:
         """(height, width): the pixels of the finished picture that mostly show the person; `size` as Pillow's."""

@@ -40,7 +40,9 @@ class Tube:
 
     def filled(self, colour: Sequence[float]) -> Floats:
         """(rows, columns, 3): one colour everywhere."""
-        return np.broadcast_to(np.asarray(colour, np.float64), (*self.shape, 3)).copy()
+        colours = np.empty((*self.shape, 3))
+        colours[:] = colour
+        return colours
 
 
 @dataclass(frozen=True)
@@ -57,12 +59,19 @@ class Part:
 
 def profile(rows: int, places: Sequence[float], values: Sequence[float]) -> Floats:
     """(rows,): `values` at the `places` along the axis (0 to 1), straight lines between them."""
-    return np.interp(np.linspace(0.0, 1.0, rows), places, values)
+    return np.interp(_evenly(rows), places, values)
+
+
+@lru_cache(maxsize=256)
+def _evenly(rows: int) -> Floats:
+    places = np.linspace(0.0, 1.0, rows)
+    places.flags.writeable = False
+    return places
 
 
 def places_along(rows: int, cut: float | None = None) -> Floats:
     """(rows,): places from 0 to 1, or more of them around a `cut`, where the radius jumps and cloth ends."""
-    places = np.linspace(0.0, 1.0, rows)
+    places = _evenly(rows)
     if cut is None or not 0.0 < cut < 1.0:
         return places
     steps = np.concatenate([places, np.linspace(cut - HEM, cut + HEM, 5)])
@@ -132,16 +141,18 @@ def make_tube(
     deeper poses pull the tube: its columns are spread to be even then.
     """
     rows = len(half_width)
-    places = np.linspace(0.0, 1.0, rows) if places is None else places
-    flatness = round(stretch * float(half_depth.mean() + 1e-6) / float(half_width.mean() + 1e-6), 1)
+    places = _evenly(rows) if places is None else places
+    flatness = round(stretch * (_mean(half_depth) + 1e-6) / (_mean(half_width) + 1e-6), 1)
     outline = _outline(columns, max(flatness, 0.1), squareness)
     normals = np.empty((3, rows, columns))
     np.multiply(half_depth[:, None], outline.outward_lateral, out=normals[0])
     np.multiply(half_width[:, None], outline.outward_depth, out=normals[1])
-    size = np.sqrt(normals[0] ** 2 + normals[1] ** 2)
+    size = normals[0] * normals[0]
+    size += normals[1] * normals[1]
+    np.sqrt(size, out=size)
     size += 1e-6
-    slope = np.gradient((half_width + half_depth) / 2.0, places * length)
-    slope = np.clip(slope, -3.0, 3.0)[:, None]
+    slope = _gradient((half_width + half_depth) / 2.0, places * length)
+    slope = np.clip(slope, -3.0, 3.0, out=slope)[:, None]
     tilt = np.sqrt(1.0 + slope**2)
     normals[:2] /= size
     normals[:2] /= tilt
@@ -155,7 +166,30 @@ def make_tube(
     )
 
 
+def _mean(values: Floats) -> float:
+    return float(np.add.reduce(values) / len(values))
+
+
+def _gradient(values: Floats, places: Floats) -> Floats:
+    """To the bit what `np.gradient(values, places)` gives, in a third of the time for a short row."""
+    steps = places[1:] - places[:-1]
+    rises = np.empty(len(values))
+    if np.all(steps == steps[0]):
+        np.subtract(values[2:], values[:-2], out=rises[1:-1])
+        rises[1:-1] /= 2.0 * steps[0]
+    else:
+        before, after = steps[:-1], steps[1:]
+        both = before + after
+        inner = -after / (before * both) * values[:-2]
+        inner += (after - before) / (before * after) * values[1:-1]
+        inner += before / (after * both) * values[2:]
+        rises[1:-1] = inner
+    rises[0] = (values[1] - values[0]) / steps[0]
+    rises[-1] = (values[-1] - values[-2]) / steps[-1]
+    return rises
+
+
 def make_blob(rows: int, columns: int, half_width: float, half_depth: float, length: float) -> Tube:
     """A closed, rounded tube: hands, shoes, buns."""
-    bulge = np.sqrt(np.sin(np.clip(np.linspace(0.0, 1.0, rows), 0.03, 0.97) * math.pi))
+    bulge = np.sqrt(np.sin(np.clip(_evenly(rows), 0.03, 0.97) * math.pi))
     return make_tube(columns, half_width * bulge, half_depth * bulge, length)

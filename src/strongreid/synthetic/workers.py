@@ -14,6 +14,7 @@ from threading import Thread
 from typing import TypeVar
 
 from strongreid.errors import InputError
+from strongreid.kept_memory import keep_memory, memory_kept
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -38,7 +39,7 @@ def map_in_order(
     """`work` of each task, on `processes` helpers or, with 1 or for a single task, in this process.
 
     Tasks are taken as they are needed, so that there may be any number of them. Helpers end with this process,
-    however it ends.
+    however it ends. Whoever works keeps the memory that a task frees for the next; this process, until all is done.
 
     Raises:
         InputError: a helper died.
@@ -47,7 +48,8 @@ def map_in_order(
     first = list(islice(tasks, 2))
     tasks = chain(first, tasks)
     if processes == 1 or len(first) < 2:
-        yield from map(work, tasks)
+        with memory_kept():
+            yield from map(work, tasks)
         return
     pool = ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_follow_parent)
     waiting: deque[Future[Result]] = deque()
@@ -74,6 +76,7 @@ def _follow_parent() -> None:
     """
     for library in ("OPENBLAS", "MKL", "OMP"):
         os.environ.setdefault(f"{library}_NUM_THREADS", "1")
+    keep_memory()  # what one picture frees, the next one needs
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = parent_process()
     if parent is None:

@@ -1,5 +1,7 @@
 """Memory that a step has freed stays with the process, ready for the next step.
 
+A step of training, or a picture of the generated world.
+
 glibc hands large freed blocks back to the operating system and gets them again zeroed, page by page. A training step
 on a CPU frees and takes all its maps, gigabytes of them: of ResNet-50 at 256 x 128 that is a million page faults a
 step, a sixth of its time (benchmarks/train_step.py).
@@ -23,6 +25,12 @@ def can_keep() -> bool:
     return platform.libc_ver()[0] == "glibc"
 
 
+def keep_memory() -> None:
+    """From now on the process keeps what it frees, where the C library can."""
+    if can_keep():
+        _set(ctypes.CDLL(None), _KEEPING)
+
+
 @contextmanager
 def memory_kept(wanted: bool = True) -> Iterator[None]:
     """Within it the process keeps what it frees; afterwards it gives it back, and the usual settings hold.
@@ -33,11 +41,11 @@ def memory_kept(wanted: bool = True) -> Iterator[None]:
     if not (wanted and can_keep()):
         yield
         return
-    libc = ctypes.CDLL(None)
-    _set(libc, _KEEPING)
+    keep_memory()
     try:
         yield
     finally:
+        libc = ctypes.CDLL(None)
         _set(libc, _USUAL)
         libc.malloc_trim(0)
 

@@ -3,13 +3,13 @@ import sys
 
 import pytest
 
-from strongreid.model import kept_memory
-from strongreid.model.kept_memory import can_keep, memory_kept
+from strongreid import kept_memory
+from strongreid.kept_memory import can_keep, memory_kept
 
 FAULTS = """
 import resource
 import numpy as np
-from strongreid.model.kept_memory import memory_kept
+from strongreid.kept_memory import memory_kept
 
 def faults(times=8, size=64 << 20):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
