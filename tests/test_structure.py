@@ -12,7 +12,7 @@ import strongreid
 
 SOURCE = Path(strongreid.__file__).parent
 ORDER = [
-    *("errors", "files", "processes", "distributed", "data", "synthetic", "model", "losses"),
+    *("errors", "files", "kept_memory", "processes", "distributed", "data", "synthetic", "model", "losses"),
     *("frames", "features", "evaluation", "export", "extraction"),
     *("gallery", "training", "experiments", "web", "cli"),
 ]
@@ -20,7 +20,7 @@ ORDER = [
 KNOW_CONFIG = {"__init__", "cli", "training.loop", "training.setup", "training.profile", "experiments"}
 HEAVY = {"torch", "torchvision", "timm", "matplotlib"}
 LIGHT = [
-    *("errors", "files", "config", "features", "synthetic", "evaluation", "gallery", "web"),
+    *("errors", "files", "kept_memory", "config", "features", "synthetic", "evaluation", "gallery", "web"),
     *("processes", "model.spec", "export", "extraction", "data.ahead"),
     *("data.records", "data.readers", "data.images", "data.inspect", "data.sampler"),
     *("frames.boxes", "frames.film", "frames.follow", "frames.crops", "frames.detections"),

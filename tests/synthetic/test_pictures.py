@@ -22,7 +22,7 @@ from strongreid.synthetic.dice import Dice
 from strongreid.synthetic.headwear import make_head
 from strongreid.synthetic.passage import World, draw_passage
 from strongreid.synthetic.patterns import print_bottom, print_top
-from strongreid.synthetic.raster import Window, splat
+from strongreid.synthetic.raster import Window, facing_camera, splat
 from strongreid.synthetic.scene import FAMILIES, make_scene
 from strongreid.synthetic.shadow import ShadowCaster, shadows_on_ground
 from strongreid.synthetic.skeleton import Stance
@@ -54,10 +54,12 @@ def dressed(number: int = 0, /, **changes: Any) -> Person:
 
 def parts_of(body: Body) -> np.ndarray:
     """(surfels,): the bone of each surfel."""
-    bones = np.empty(body.albedo.shape[1], object)
-    for bone, span, *_ in body._pieces:
-        bones[span] = bone
-    return bones
+    bones = []
+    for piece in body._pieces:
+        # Of several small parts in one piece, each surfel has a weight in its own alone.
+        weights = piece.places.reshape(len(piece.bones), -1, piece.places.shape[1])[:, 3]
+        bones.append(np.array(piece.bones, object)[weights.argmax(0)])
+    return np.concatenate(bones)
 
 
 def look(
@@ -69,7 +71,7 @@ def look(
     tall = (top - bottom) * 1.04
     window = Window(-tall / 4, (top + bottom + tall) / 2, rows / tall, rows / tall)
     shown = np.full(rows * (rows // 2), -1, np.int64)
-    pixels, surfels = splat(places, normals, window, (rows, rows // 2), body.spacing)
+    pixels, surfels = splat(places, facing_camera(places, normals), window, (rows, rows // 2), body.spacing)
     shown[pixels] = surfels
     return shown.reshape(rows, rows // 2), places, window.top - np.arange(rows) / window.down
 

@@ -23,7 +23,7 @@ from strongreid.synthetic.dataset import PRESETS, WorldSettings, identities, ima
 from strongreid.synthetic.dice import Dice, Stream
 from strongreid.synthetic.journal import read_manifest
 from strongreid.synthetic.passage import World, draw_passage
-from strongreid.synthetic.plan import make_plan, plan_endlessly
+from strongreid.synthetic.plan import count_pictures, draw_everyone, make_plan, plan_endlessly
 
 SMALL = WorldSettings(train_identities=3, test_identities=2, cameras=2, height=32, width=16, frames_max=2)
 
@@ -53,6 +53,15 @@ def test_the_plan_of_the_default_world_stays(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(dice, "GENERATOR_VERSION", 1)  # whatever changed in the pictures since
     names = "\n".join(shot.file for subject in make_plan(WorldSettings()) for shot in subject.shots)
     assert hashlib.sha256(names.encode()).hexdigest() == DEFAULT_FILES
+
+
+@pytest.mark.parametrize("distractors", [0.0, 0.3, 2.7])
+def test_counts_and_people_are_those_of_the_plan(distractors: float) -> None:
+    settings = replace(SMALL, distractors=distractors, clothing=0.5)
+    plan = list(make_plan(settings))
+    assert count_pictures(settings) == sum(len(subject.shots) for subject in plan)
+    people = [(subject.number, subject.person) for subject in plan if subject.person]
+    assert list(draw_everyone(settings)) == people
 
 
 def test_presets_are_ordered_by_what_makes_them_hard() -> None:

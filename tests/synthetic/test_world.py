@@ -17,7 +17,7 @@ from PIL import Image
 
 from strongreid.errors import InputError
 from strongreid.synthetic.body import Body
-from strongreid.synthetic.dataset import WorldSettings, images, synthesize
+from strongreid.synthetic.dataset import WorldSettings, images, preset, synthesize
 from strongreid.synthetic.dice import Dice
 from strongreid.synthetic.plan import SPLITS, make_plan
 from strongreid.synthetic.skeleton import Stance
@@ -32,6 +32,12 @@ SMALL = WorldSettings(train_identities=1, test_identities=1, cameras=2, height=3
 
 # Changes with every change of a pixel, and then GENERATOR_VERSION must change too.
 TINY_SHA256 = "6a787d77f14cd1372e3c8e82cb0bb026bb9b12e27e25c3bb5646cb0ad05d32c9"
+PRESETS_SHA256 = {
+    "easy": "83a85e2990f8531c96606ba6db8076d3e4f4a598a425631481b48c2b5e98d8e4",
+    "default": "c850ebe36fb8d1b50435fd1afd6364e1401be0d1100153b56edfc41dda31c027",
+    "hard": "303a9ade01a3f6e71408dfb47023eccd82a27c589aa10c7a6cd8c065777ece24",
+    "occluded": "8e2302057157317de91d38032f22c9e6fc30b2dd54cf80566dc4cdae58d6fffa",
+}
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +67,15 @@ def _digests(root: Path) -> dict[str, str]:
 
 def test_the_pixels_of_a_version_never_change(written: tuple[Path, dict[str, Any]]) -> None:
     assert written[1]["sha256"] == TINY_SHA256
+
+
+@pytest.mark.parametrize("name", PRESETS_SHA256)
+def test_nor_do_those_of_the_presets(name: str) -> None:
+    settings = preset(name, seed=5, height=96, width=48, cameras=2, train_identities=2, test_identities=2)
+    pixels = hashlib.sha256()
+    for image in images(settings):
+        pixels.update(image.pixels.tobytes())
+    assert pixels.hexdigest() == PRESETS_SHA256[name]
 
 
 def test_the_manifest_describes_the_pixels_that_images_yields(written: tuple[Path, dict[str, Any]]) -> None:
@@ -183,7 +198,7 @@ def test_a_body_stands_on_the_ground_and_is_as_tall_as_its_person() -> None:
 
 def test_posing_is_exact_whatever_the_order_of_adding() -> None:
     body = Body(draw_person(Dice(5), 0), 0.3)
-    for _, _, places, normals in body._pieces:
+    for _, places, normals in body._pieces:
         for static in (places, normals):
             assert np.array_equal(static * 2048, np.rint(static * 2048))
             assert np.abs(static).max() < 2

@@ -32,7 +32,7 @@ class Placement:
     compiled: bool = False
     """Whether training compiles the network."""
     keeps_memory: bool = False
-    """Whether training keeps the memory that its steps free (`model.kept_memory`)."""
+    """Whether training keeps the memory that its steps free (`kept_memory`)."""
 
     def autocast(self) -> AbstractContextManager[object]:
         """Context in which forward passes run in the chosen precision; weights stay float32."""

@@ -158,12 +158,12 @@ class Body:
         chain = [[measure_bone(bone) for name in piece.bones for bone in bones[name]] for piece in self._pieces]
         vectors = np.array([vectors for part in chain for vectors in part]).reshape(-1, 3).T
         turned = quantise(view @ vectors).reshape(3, -1, 7)
+        frames, directions = turned[:, :, :4].reshape(3, -1), turned[:, :, 4:].reshape(3, -1)
         first = start = 0
         for piece, part in zip(self._pieces, chain, strict=True):
             last, stop = first + len(part), start + piece.places.shape[1]
-            frames, directions = turned[:, first:last, :4], turned[:, first:last, 4:]
-            np.matmul(frames.reshape(3, -1), piece.places, out=places[:, start:stop])
-            np.matmul(directions.reshape(3, -1), piece.normals, out=normals[:, start:stop])
+            np.matmul(frames[:, 4 * first : 4 * last], piece.places, out=places[:, start:stop])
+            np.matmul(directions[:, 3 * first : 3 * last], piece.normals, out=normals[:, start:stop])
             first, start = last, stop
         return places, normals
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from statistics import NormalDist
 
 import numpy as np
@@ -71,7 +72,7 @@ _GREY = np.array([0.299, 0.587, 0.114])
 _BELL = np.array([NormalDist().inv_cdf((step + 0.5) / 256) for step in range(256)])
 _EXPOSURE = 1.2
 _ABREAST = 8
-_EACH = np.arange(_ABREAST)
+_ROW = 3 * _ABREAST
 
 
 def _draw_curve(dice: Dice, gamma: float, shift: float) -> bytes:
@@ -122,6 +123,7 @@ class Camera:
         self.blur = (0.35 + 0.65 * shift) * site.blur
         """The deviation in pixels, for a person 107 pixels tall."""
         self._noise = site.noise * (0.25 + 0.75 * shift)
+        self._latest: tuple[float, npt.NDArray[np.float32]] | None = None
 
     def develop(self, pixels: Pixels, exposure: float, smear: float, dice: Dice, noise: float = 1.0) -> Pixels:
         """(rows, columns, 3): what the sensor makes of a picture at its own resolution.
@@ -134,7 +136,7 @@ class Camera:
         if smear >= 0.3:
             pixels = blur(pixels, round(smear, 2), 0.0)
         noisy = self.focus(pixels, sigma) + self.draw_noise(rows, columns, dice, noise)
-        return np.clip(noisy, 0, 255, out=noisy).astype(np.uint8)
+        return np.clip(noisy, np.int16(0), np.int16(255), out=noisy).astype(np.uint8)
 
     def focus(self, pixels: Pixels, sigma: float) -> Pixels:
         """A picture out of focus by a deviation of `sigma` pixels, edges sharpened as much as this camera does."""
@@ -150,22 +152,33 @@ class Camera:
     def draw_noise(self, rows: int, columns: int, dice: Dice, noise: float = 1.0) -> npt.NDArray[np.int8]:
         """(rows, columns, 3): the sensor's noise, to be added to a picture."""
         shape = (rows, columns, 3)
-        grains = np.rint(_BELL * (self._noise * noise)).astype(np.int8)
-        drawn = dice.bytes_of(shape).tobytes().translate(grains.tobytes())
+        drawn = dice.bytes_of(shape).tobytes().translate(_grains(self._noise * noise))
         return np.frombuffer(drawn, np.int8).reshape(shape)
 
     def expose(self, pixels: Pixels, exposure: float) -> Pixels:
         """The sensor's colours, without its blur and noise."""
-        # Multiples of 2^-12 times whole numbers below 256: exact in float32, in any order of adding.
-        matrix = (np.rint(self._mixing * self._balance * exposure * 4096).T / 4096).astype(np.float32)
-        # Eight pixels to a row, since a processor can do more than products of three by three; so few rows to a
-        # product that no BLAS wakes its threads for it.
-        wide = np.zeros((_ABREAST, 3, _ABREAST, 3), np.float32)
-        wide[_EACH, :, _EACH] = matrix
-        row = 3 * _ABREAST
-        values = np.zeros((-(-pixels.size // (64 * row)), 64, row), np.float32)
+        # So few rows to a product that no BLAS wakes its threads for it.
+        values = np.zeros((-(-pixels.size // (64 * _ROW)), 64, _ROW), np.float32)
         values.reshape(-1)[: pixels.size] = pixels.reshape(-1)
-        linear = values @ wide.reshape(row, row)
-        levels = np.rint(np.clip(linear, 0, 255, out=linear), out=linear).astype(np.uint8)
+        linear = values @ self._response(exposure)
+        levels = np.rint(np.clip(linear, np.float32(0), np.float32(255), out=linear), out=linear).astype(np.uint8)
         answer = levels.tobytes().translate(self._curve)
         return np.frombuffer(answer, np.uint8, pixels.size).reshape(pixels.shape)
+
+    def _response(self, exposure: float) -> npt.NDArray[np.float32]:
+        """(24, 24): from the colours of eight pixels in a row to what the sensor sees of them.
+
+        Eight, since a processor can do more than products of three by three. The latest is kept: the pictures of a
+        passage come one after the other.
+        """
+        if self._latest is None or self._latest[0] != exposure:
+            # Multiples of 2^-12 times whole numbers below 256: exact in float32, in any order of adding.
+            matrix = np.rint(self._mixing * self._balance * exposure * 4096).T / 4096
+            self._latest = exposure, np.kron(np.eye(_ABREAST), matrix).astype(np.float32)
+        return self._latest[1]
+
+
+@lru_cache(maxsize=64)
+def _grains(strength: float) -> bytes:
+    """What each of 256 draws adds to a value, as signed bytes."""
+    return np.rint(_BELL * strength).astype(np.int8).tobytes()

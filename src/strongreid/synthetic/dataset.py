@@ -29,7 +29,7 @@ from strongreid.synthetic.journal import (
     read_manifest,
 )
 from strongreid.synthetic.passage import World
-from strongreid.synthetic.plan import Split, Subject, in_tasks, make_plan, plan_endlessly
+from strongreid.synthetic.plan import Split, Subject, count_pictures, in_tasks, make_plan, plan_endlessly
 from strongreid.synthetic.settings import PRESETS, WorldSettings, preset
 from strongreid.synthetic.truth import Truth, label, observe
 from strongreid.synthetic.wardrobe import Person
@@ -186,7 +186,7 @@ def write_set(
         return finished
     with atomic_folder(root, durable=False, resumable=True) as folder, Journal(folder, settings, told) as journal:
         tasks = in_tasks(journal.skip_finished(make_plan(settings)))
-        total = sum(len(subject.shots) for subject in make_plan(settings)) if progress else None
+        total = count_pictures(settings) if progress else None
         done = journal.counts.total()
         bar = tqdm(total=total, initial=done, unit="image", disable=not progress, file=sys.stderr)
         with bar, closing(map_in_order(partial(_develop, settings, told), tasks, processes)) as results:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 from strongreid.synthetic.dice import Dice
@@ -34,7 +35,7 @@ class Daylight:
     noise: float = 1.0
     """How much more a sensor is troubled by noise than by day."""
 
-    @property
+    @cached_property
     def brightness(self) -> Channels:
         """Of the ground and of what stands on it, per colour."""
         red, green, blue = (

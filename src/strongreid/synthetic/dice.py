@@ -53,19 +53,20 @@ class Dice:
         if max(key, default=0) < 1 << 32:
             words = np.array(words, np.uint32)  # the same draws as from the list, in half the time
         self._generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence(words)))
+        self._draw = self._generator.random
 
     def uniform(self, low: float = 0.0, high: float = 1.0) -> float:
         """A number in [low, high)."""
-        return low + (high - low) * float(self._generator.random())
+        return low + (high - low) * self._draw()
 
     def normal(self, mean: float = 0.0, deviation: float = 1.0) -> float:
         """A bell-shaped number, never more than 3.5 deviations away from the mean."""
-        draw = self._generator.random
-        return mean + deviation * _UNIT_DEVIATION * float(draw() + draw() + draw() + draw() - 2.0)
+        draw = self._draw
+        return mean + deviation * _UNIT_DEVIATION * (draw() + draw() + draw() + draw() - 2.0)
 
     def chance(self, probability: float) -> bool:
         """True with the given probability."""
-        return float(self._generator.random()) < probability
+        return self._draw() < probability
 
     def below(self, stop: int) -> int:
         """A whole number from 0 to stop - 1."""

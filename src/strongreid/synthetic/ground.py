@@ -97,7 +97,25 @@ def _project(turn: float, horizon: float, camera_height: float) -> _Plane:
 
 def _mix(ground: Floats, cover: Floats, colour: Floats) -> None:
     """Lay a colour over the ground where `cover` (rows, columns) is 1, in place."""
-    ground += (cover.astype(np.float32) * np.float32(1.0))[..., None] * (colour.astype(np.float32) - ground)
+    where = _covered(cover)
+    part, laid = ground[where], colour.astype(np.float32)
+    part += cover[where].astype(np.float32)[..., None] * ((laid[where] if laid.ndim == 3 else laid) - part)
+
+
+def _tint(ground: Floats, change: Floats) -> None:
+    """Make the ground lighter or darker by a share, (rows, columns), in place."""
+    where = _covered(change)
+    ground[where] *= (1.0 + change[where])[..., None]
+
+
+def _covered(cover: Floats) -> tuple[slice, slice]:
+    """The rows and columns outside which all is 0: most of what lies on the ground is small, or far away."""
+    rows = np.flatnonzero(np.any(cover, 1))
+    if not len(rows):
+        return slice(0), slice(0)
+    first, last = int(rows[0]), int(rows[-1]) + 1
+    columns = np.flatnonzero(np.any(cover[first:last], 0))
+    return slice(first, last), slice(int(columns[0]), int(columns[-1]) + 1)
 
 
 def _tiles(along: Floats, across: Floats, spread: float, depth: float = 0.12) -> Floats:
@@ -176,7 +194,7 @@ def _add_lids(dice: Dice, ground: Floats, plane: _Plane) -> None:
         round_one = dice.chance(0.5)
         distance = np.sqrt(x * x + y * y) if round_one else np.maximum(x, 0.6 * y)
         cover = np.clip((radius - distance) * plane.resolution, 0.0, 1.0) * 0.22
-        ground *= (1.0 + cover * (-1.0 if round_one or dice.chance(0.6) else 0.6))[..., None]
+        _tint(ground, cover * (-1.0 if round_one or dice.chance(0.6) else 0.6))
 
 
 def _add_bands(dice: Dice, ground: Floats, plane: _Plane) -> None:
@@ -184,7 +202,7 @@ def _add_bands(dice: Dice, ground: Floats, plane: _Plane) -> None:
     for _ in range(dice.below(6)):
         offset = (plane.along if dice.chance(0.5) else plane.across) - dice.uniform(-6.0, 16.0)
         cover = plane.stripe(offset, dice.pick((0.03, 0.06, 0.15, 0.4)))
-        ground *= (1.0 + cover * dice.pick((-0.45, -0.3, -0.2, 0.25, 0.5)))[..., None]
+        _tint(ground, cover * dice.pick((-0.45, -0.3, -0.2, 0.25, 0.5)))
 
 
 _DETAILS: dict[str, Callable[[Dice, Floats, _Plane], None]] = {

@@ -74,5 +74,5 @@ def sharpen(pixels: Pixels, sixteenths: int) -> Pixels:
     inner += np.int16(8)
     inner >>= np.int16(4)
     sharp = pixels.copy()
-    sharp[1:-1, 1:-1] = np.clip(inner, 0, 255, out=inner).reshape(rows - 2, columns, 3)[:, 1:-1]
+    sharp[1:-1, 1:-1] = np.clip(inner, np.int16(0), np.int16(255), out=inner).reshape(rows - 2, columns, 3)[:, 1:-1]
     return sharp

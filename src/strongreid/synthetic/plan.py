@@ -21,7 +21,10 @@ _FALSE_ALARMS = 0.35
 
 _PICTURES_PER_STRANGER = 4
 
-_PICTURES_PER_TASK = 64
+_FALSE_ALARMS_TOGETHER = 64
+
+_PICTURES_PER_TASK = 32
+"""Few, so that at the end no process works on for long when the others have nothing left."""
 
 _ENDLESS = 2**31
 """Numbers of an endless row start here, so that its people share no passage with those of a set."""
@@ -72,6 +75,26 @@ def make_plan(settings: WorldSettings, first: int = 1, last: int | None = None) 
         for subject in _plan_distractors(settings):
             if subject.number >= first and (last is None or subject.number <= last):
                 yield subject
+
+
+def count_pictures(settings: WorldSettings) -> int:
+    """How many pictures `make_plan` has, without drawing the people."""
+    labelled = settings.train_identities + settings.test_identities
+    visits = (
+        _plan_visits(settings, number, number, testing=number > settings.train_identities)
+        for number in range(1, labelled + 1)
+    )
+    return sum(map(len, visits)) + _count_distractors(settings)
+
+
+def draw_everyone(settings: WorldSettings) -> Iterator[tuple[int, Person]]:
+    """The numbers and people of `make_plan`, without their pictures."""
+    labelled = settings.train_identities + settings.test_identities
+    yield from _draw_labelled(settings, 1, labelled)
+    count = _count_distractors(settings)
+    strangers = -(-(count - _count_false_alarms(count)) // _PICTURES_PER_STRANGER)
+    for number in range(labelled + 2, labelled + 2 + strangers):
+        yield number, _draw_stranger(settings, number)
 
 
 def plan_endlessly(settings: WorldSettings, start: int, step: int) -> Iterator[Subject]:
@@ -155,7 +178,7 @@ def _plan_distractors(settings: WorldSettings) -> Iterator[Subject]:
     """Pictures of no one, then pictures of strangers, about four each."""
     count = _count_distractors(settings)
     dice = Dice(settings.seed, Stream.DISTRACTORS)
-    false_alarms = round(count * _FALSE_ALARMS)
+    false_alarms = _count_false_alarms(count)
 
     def draw(start: int, stop: int) -> tuple[Shot, ...]:
         shots = []
@@ -166,10 +189,18 @@ def _plan_distractors(settings: WorldSettings) -> Iterator[Subject]:
         return tuple(shots)
 
     number = settings.train_identities + settings.test_identities + 1
-    for start in range(0, false_alarms, _PICTURES_PER_TASK):
-        yield Subject(number, None, draw(start, min(start + _PICTURES_PER_TASK, false_alarms)))
+    for start in range(0, false_alarms, _FALSE_ALARMS_TOGETHER):
+        yield Subject(number, None, draw(start, min(start + _FALSE_ALARMS_TOGETHER, false_alarms)))
     for start in range(false_alarms, count, _PICTURES_PER_STRANGER):
         number += 1
-        person = draw_person(Dice(settings.seed, Stream.STRANGERS, number), number)
-        person = dress_plainly(person, settings.clothing)
-        yield Subject(number, person, draw(start, min(start + _PICTURES_PER_STRANGER, count)))
+        shots = draw(start, min(start + _PICTURES_PER_STRANGER, count))
+        yield Subject(number, _draw_stranger(settings, number), shots)
+
+
+def _draw_stranger(settings: WorldSettings, number: int) -> Person:
+    person = draw_person(Dice(settings.seed, Stream.STRANGERS, number), number)
+    return dress_plainly(person, settings.clothing)
+
+
+def _count_false_alarms(distractors: int) -> int:
+    return round(distractors * _FALSE_ALARMS)

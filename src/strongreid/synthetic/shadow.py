@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -12,10 +13,13 @@ from PIL import Image, ImageDraw, ImageFilter
 from strongreid.synthetic.raster import Window
 from strongreid.synthetic.tube import Floats
 
+Pixels = npt.NDArray[np.uint8]
+
 _EVERY = 7  # one surfel in so many is enough for a mask of a quarter of the size
 _LOWEST = 0.32  # sine of the sun's least height: a longer shadow would leave every picture anyway
 _SCALE = 4
 _CONTACT = 0.36
+_LEVELS = np.arange(256, dtype=np.uint16)
 
 
 @dataclass(frozen=True)
@@ -42,21 +46,19 @@ def shadows_on_ground(
     rows, columns = size
     shape = (max(2, rows // _SCALE), max(2, columns // _SCALE))
     cast = np.zeros(shape, np.uint8)
-    contact = Image.new("L", (shape[1], shape[0]))
+    contact = np.zeros(shape, np.uint8)
     for caster in casters:
         _throw(cast, caster, towards_sun, view)
         _touch(contact, caster.window)
     blurred = Image.fromarray(cast).filter(ImageFilter.GaussianBlur(round(0.8 + 2.2 * strength[1], 2)))
-    taken = np.asarray(blurred).astype(np.uint16)
-    taken *= round(255 * strength[0])
-    taken //= 255
-    touched = np.asarray(contact.filter(ImageFilter.GaussianBlur(1.5)))
-    left = 255 - np.maximum(taken.astype(np.uint8), touched)
+    taken = _LEVELS * np.uint16(round(255 * strength[0])) // np.uint16(255)
+    touched = np.asarray(Image.fromarray(contact).filter(ImageFilter.GaussianBlur(1.5)))
+    left = 255 - np.maximum(taken.astype(np.uint8).take(np.asarray(blurred)), touched)
     return Image.fromarray(left).resize((columns, rows), Image.Resampling.BILINEAR)
 
 
 def _throw(
-    mask: npt.NDArray[np.uint8],
+    mask: Pixels,
     caster: ShadowCaster,
     towards_sun: tuple[float, float, float],
     view: tuple[float, float],
@@ -89,9 +91,22 @@ def _throw(
     mask.reshape(-1)[place] = 255
 
 
-def _touch(contact: Image.Image, window: Window) -> None:
+def _touch(contact: Pixels, window: Window) -> None:
     """Darken the ground between and around the feet, in place: even an overcast sky leaves a shadow there."""
     x, y = -window.left * window.across / _SCALE, (window.top - 0.02) * window.down / _SCALE
     wide, tall = max(2.0, 0.28 * window.across / _SCALE), max(1.0, 0.09 * window.down / _SCALE)
-    place = (round(x - wide), round(y - tall), round(x + wide), round(y + tall))
-    ImageDraw.Draw(contact).ellipse(place, fill=round(255 * _CONTACT))
+    left, top, right, bottom = round(x - wide), round(y - tall), round(x + wide), round(y + tall)
+    rows, columns = contact.shape
+    if bottom < 0 or right < 0 or top >= rows or left >= columns:
+        return
+    part = _oval(right - left + 1, bottom - top + 1)[max(0, -top) : rows - top, max(0, -left) : columns - left]
+    there = contact[max(0, top) : bottom + 1, max(0, left) : right + 1]
+    np.maximum(there, part, out=there)
+
+
+@lru_cache(maxsize=256)
+def _oval(columns: int, rows: int) -> Pixels:
+    """(rows, columns): there are a few dozen sizes, and drawing one takes longer than laying it down."""
+    image = Image.new("L", (columns, rows))
+    ImageDraw.Draw(image).ellipse((0, 0, columns - 1, rows - 1), fill=round(255 * _CONTACT))
+    return np.asarray(image)

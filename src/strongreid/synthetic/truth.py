@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+import numpy as np
+
 from strongreid.synthetic.body import Body
 from strongreid.synthetic.camera import Pixels
 from strongreid.synthetic.passage import World
 from strongreid.synthetic.patterns import shows_third_colour
-from strongreid.synthetic.plan import DISTRACTOR, JUNK, Shot, Subject, make_plan
+from strongreid.synthetic.plan import DISTRACTOR, JUNK, Shot, Subject, draw_everyone, make_plan
 from strongreid.synthetic.settings import WorldSettings
 from strongreid.synthetic.skeleton import JOINTS
 from strongreid.synthetic.take import take
@@ -32,6 +34,7 @@ _NAMES: dict[Colour, str] = {
     (225, 205, 170): "beige", (110, 78, 54): "brown", (74, 50, 33): "brown", (212, 190, 80): "yellow",
     (208, 118, 58): "orange", (208, 126, 150): "pink", (158, 66, 106): "pink", (100, 66, 118): "purple",
 }  # fmt: skip
+_KNOWN, _KNOWN_NAMES = np.array(list(_NAMES)).T, list(_NAMES.values())
 COLOUR_NAMES = tuple(dict.fromkeys(_NAMES.values()))
 """All names that a colour can have."""
 
@@ -172,10 +175,9 @@ def label(truth: Truth | None) -> dict[str, Any]:
 def tell_people(settings: WorldSettings) -> Iterator[dict[str, Any]]:
     """A manifest's table of people, a row each, ready for JSON: subject, identity in file names, and attributes."""
     labelled = settings.train_identities + settings.test_identities
-    for subject in make_plan(settings):
-        if subject.person is not None:
-            identity = subject.number if subject.number <= labelled else DISTRACTOR
-            yield {"subject": subject.number, "identity": identity, **attributes(subject.person)}
+    for number, person in draw_everyone(settings):
+        identity = number if number <= labelled else DISTRACTOR
+        yield {"subject": number, "identity": identity, **attributes(person)}
 
 
 def attributes(person: Person) -> dict[str, str | bool | float]:
@@ -225,10 +227,7 @@ def _bottom_pattern(outfit: Outfit) -> BottomPattern:
 
 def name_colour(colour: Colour) -> str:
     """The name of the nearest of some two dozen colours."""
-    return _NAMES[min(_NAMES, key=lambda known: _difference(known, colour))]
-
-
-def _difference(a: Colour, b: Colour) -> int:
-    """Squared; differences of hue weigh more than those of brightness."""
-    red, green, blue = (x - y for x, y in zip(a, b, strict=True))
-    return red * red + green * green + blue * blue + 2 * ((red - green) ** 2 + (green - blue) ** 2)
+    red, green, blue = (known - part for known, part in zip(_KNOWN, colour, strict=True))
+    # Squared; differences of hue weigh more than those of brightness.
+    differences = red * red + green * green + blue * blue + 2 * ((red - green) ** 2 + (green - blue) ** 2)
+    return _KNOWN_NAMES[int(differences.argmin())]
