@@ -268,6 +268,24 @@ def test_an_approximate_search_needs_its_index(tmp_path):
             gallery.rebuild(approximate=True)
 
 
+def test_a_recall_that_is_too_low_makes_it_try_harder(tmp_path, monkeypatch):
+    monkeypatch.setattr("strongreid.gallery.folder.APPROXIMATE_FROM", 1000)
+    table = people(300, 4, dim=64)
+    with Gallery(tmp_path / "g") as gallery:
+        gallery.add(table)
+        gallery.rebuild(approximate=True)
+        least = gallery.info().details["approximate"]
+        monkeypatch.setattr("strongreid.gallery.recall.ENOUGH", 1.1)  # never enough
+        gallery.rebuild(approximate=True)
+        most = gallery.info().details["approximate"]
+        assert (least["effort"], most["effort"]) == (128, 1024)
+        assert most["recall_at_10"] >= least["recall_at_10"] >= 0.95
+        assert "with 1024 candidates" in str(gallery.info())
+    with Gallery(tmp_path / "g") as gallery:
+        assert gallery.info().details["approximate"] == most
+        assert gallery._store.engine.effort == 1024
+
+
 def test_an_approximate_index_says_its_recall(tmp_path, monkeypatch):
     monkeypatch.setattr("strongreid.gallery.folder.APPROXIMATE_FROM", 1000)
     table = people(300, 4, dim=64)

@@ -17,8 +17,8 @@ from strongreid.gallery.description import Description
 from strongreid.gallery.engine import PAGE, Point, prepared, similarity
 from strongreid.gallery.entries import FIELDS, Entries, LabelKind
 
-EFFORT = 128
-"""Candidates that an approximate search keeps (HNSW's ef)."""
+LEAST_EFFORT = 128
+"""Candidates that an approximate search keeps (HNSW's ef), where nothing was measured."""
 _SCHEMAS = {"text": "Keyword", "whole": "Integer", "flag": "Integer", "time": "Float"}
 
 
@@ -39,6 +39,8 @@ class EmbeddedEngine:
     def __init__(self, shard: Any, description: Description) -> None:
         self._shard, self._metric = shard, description.metric
         self._edge: Any = library()
+        self.effort = LEAST_EFFORT
+        """Candidates that an approximate search keeps: the more, the less it misses and the longer it takes."""
 
     @classmethod
     def create(cls, folder: Path, description: Description, *, graph: bool = False) -> EmbeddedEngine:
@@ -77,7 +79,7 @@ class EmbeddedEngine:
 
     def replace_by(self, other: EmbeddedEngine) -> None:
         """Search in another's index from now on. Searches under way end in the old one, which then goes."""
-        self._shard = other._shard
+        self._shard, self.effort = other._shard, other.effort
 
     def upsert(self, entries: Entries) -> None:
         """As `Engine`."""
@@ -109,7 +111,7 @@ class EmbeddedEngine:
     ) -> list[list[Point]]:
         """As `Engine`."""
         edge = self._edge
-        params = edge.SearchParams(exact=exact, hnsw_ef=None if exact else EFFORT)
+        params = edge.SearchParams(exact=exact, hnsw_ef=None if exact else self.effort)
         requests = [
             edge.QueryRequest(
                 query=edge.Query.Nearest(query),

@@ -16,12 +16,12 @@ from strongreid.errors import InputError
 from strongreid.evaluation.distances import Int64
 from strongreid.files import atomic_file, write_json
 from strongreid.gallery.description import Description, now
-from strongreid.gallery.embedded import EmbeddedEngine, library
+from strongreid.gallery.embedded import LEAST_EFFORT, EmbeddedEngine, library
 from strongreid.gallery.entries import Entries
 from strongreid.gallery.lock import Lock
 from strongreid.gallery.log import Log
 from strongreid.gallery.parts import PartWriter
-from strongreid.gallery.recall import measured_recall
+from strongreid.gallery.recall import settle_effort
 
 FLUSH_ROWS = 50_000
 """Entries after which the index is flushed while adding; later ones are read from the parts at the next opening."""
@@ -224,6 +224,8 @@ class FolderStore:
             stamp = json.loads(self._stamp_path().read_text(encoding="utf-8"))
             self.graph = stamp["graph"]
             self.engine = EmbeddedEngine.load(self._folder("index"), self.description)
+            if self.graph:
+                self.engine.effort = self.graph.setdefault("effort", LEAST_EFFORT)
         except (OSError, ValueError, KeyError, TypeError):  # InputError is a ValueError
             self._switch(self.log, graph=False)
             return
@@ -248,7 +250,7 @@ class FolderStore:
         self.graph = None
         if graph:
             indexed = engine.optimize()
-            self.graph = {"indexed": indexed, **measured_recall(engine, log)}
+            self.graph = {"indexed": indexed, **settle_effort(engine, log)}
         if hasattr(self, "engine"):
             self.engine.replace_by(engine)
         else:

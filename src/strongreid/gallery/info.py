@@ -18,7 +18,7 @@ class GalleryInfo:
     description: Description
     details: dict[str, Any]
     """`parts`, `parts_bytes`, `index_bytes`, `removed_not_compacted` of a gallery in a folder; `approximate`: None,
-    or the graph's `indexed`, and in a folder `recall_at_10`, `queries`, `exact_ms`, `approximate_ms`."""
+    or the graph's `indexed`, and in a folder `effort`, `recall_at_10`, `queries`, `exact_ms`, `approximate_ms`."""
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values."""
@@ -65,7 +65,8 @@ def _graph(found: dict[str, Any] | None) -> str:
     if "recall_at_10" not in found:
         return f"the server's index holds {found['indexed']:,} entries; searches are exact unless asked otherwise"
     return (
-        f"recall@10 {found['recall_at_10']:.3f} on {found['queries']} of its entries, "
-        f"{found['approximate_ms']:.1f} ms a search against {found['exact_ms']:.1f} ms exactly; "
+        f"recall@10 {found['recall_at_10']:.3f} on {found['queries']} of its entries "
+        f"with {found['effort']} candidates, {found['approximate_ms']:.1f} ms a search against "
+        f"{found['exact_ms']:.1f} ms exactly; "
         f"the graph holds {found['indexed']:,} entries"
     )
