@@ -53,7 +53,9 @@ class ExportedNetwork:
             raise InputError(f"there is no file {file}: mend the path, or export the model again.")
         self.format: ExportFormat = found
         self._file, self._threads = file, threads or default_threads()
-        self._run, text = _OPEN[found](file, 1, self._threads)
+        # OpenVINO gets one caller with all threads: with a stream for each of several it once stood still for good.
+        self._callers = self._threads if found == "onnx" else 1
+        self._run, text = _OPEN[found](file, self._threads // self._callers)
         self.description = Description.of(file, text)
         self.dim, self.feature = self.description.dim, self.description.feature
 
@@ -62,13 +64,13 @@ class ExportedNetwork:
     ) -> Features:
         """Features (n, d) of pictures (n, height, width, 3); with `flip`, the mean with the mirrored one's.
 
-        Each thread computes batches of its own, at most `batch` pictures each, so that none waits for another at the
-        end of every step of a network. Fewer pictures than threads are computed by all threads together.
+        With ONNX Runtime each thread computes batches of its own, at most `batch` pictures each, so that none waits
+        for another at the end of every step of a network. Fewer pictures than threads are computed by all together.
         """
         features = np.empty((len(pictures), self.dim), dtype=np.float32)
         if not len(pictures):
             return features
-        few = len(pictures) < self._threads
+        few = len(pictures) < self._callers
         run = self._run_together if few else self._run
 
         def compute(part: slice) -> int:
@@ -79,9 +81,10 @@ class ExportedNetwork:
             features[part] = found
             return len(block)
 
-        workers = 1 if few else self._threads
+        workers = 1 if few else self._callers
+        parts = parts_of(pictures.shape, batch, workers)
         with ThreadPoolExecutor(workers) as pool:
-            for done in pool.map(compute, parts_of(pictures.shape, batch, workers)):
+            for done in pool.map(compute, parts) if workers > 1 else map(compute, parts):
                 if bar is not None:
                     bar.update(done)
         return features
@@ -89,7 +92,7 @@ class ExportedNetwork:
     @cached_property
     def _run_together(self) -> Run:
         """All threads on one batch; the file is read a second time, when that is first wanted."""
-        return _OPEN[self.format](self._file, self._threads, 1)[0]
+        return _OPEN[self.format](self._file, self._threads)[0]
 
 
 def parts_of(shape: tuple[int, ...], batch: int, workers: int) -> list[slice]:
@@ -136,7 +139,7 @@ def default_threads() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _open_onnx(file: Path, threads: int, _: int) -> tuple[Run, str | None]:
+def _open_onnx(file: Path, threads: int) -> tuple[Run, str | None]:
     """A session whose calls take `threads` threads, the caller's own included; any number of calls at a time."""
     module = library("onnx")
     options = module.SessionOptions()
@@ -155,14 +158,14 @@ def _open_onnx(file: Path, threads: int, _: int) -> tuple[Run, str | None]:
     return run, session.get_modelmeta().custom_metadata_map.get(KEY)
 
 
-def _open_openvino(file: Path, threads: int, calls: int) -> tuple[Run, str | None]:
-    """A model that takes `calls` calls at a time, each with `threads` threads."""
+def _open_openvino(file: Path, threads: int) -> tuple[Run, str | None]:
+    """A model that computes one call at a time, with `threads` threads."""
     module = library("openvino")
     core = module.Core()
     settings = {
-        "PERFORMANCE_HINT": "LATENCY" if calls == 1 else "THROUGHPUT",
-        "NUM_STREAMS": calls,
-        "INFERENCE_NUM_THREADS": threads * calls,
+        "PERFORMANCE_HINT": "LATENCY",
+        "NUM_STREAMS": 1,
+        "INFERENCE_NUM_THREADS": threads,
         "INFERENCE_PRECISION_HINT": "f32",  # where a CPU has bfloat16, it would be used unasked
     }
     try:
@@ -171,12 +174,11 @@ def _open_openvino(file: Path, threads: int, calls: int) -> tuple[Run, str | Non
     except RuntimeError as error:
         raise _unreadable(file, error) from error
 
-    requests = threading.local()  # one computes for one caller at a time
+    lock = threading.Lock()  # what computes can take one caller at a time
 
     def run(pictures: Pictures) -> Features:
-        if not hasattr(requests, "own"):
-            requests.own = compiled.create_infer_request()
-        found: Features = requests.own.infer([pictures])[0]
+        with lock:
+            found: Features = np.array(compiled(pictures)[0])  # its memory is used again
         return found
 
     text = model.get_rt_info(KEY).value if model.has_rt_info(KEY) else None
@@ -188,7 +190,7 @@ def _unreadable(file: Path, error: Exception) -> InputError:
     return InputError(f"{file} can't be read as a network ({reason}): export the model again.")
 
 
-_OPEN: dict[ExportFormat, Callable[[Path, int, int], tuple[Run, str | None]]] = {
+_OPEN: dict[ExportFormat, Callable[[Path, int], tuple[Run, str | None]]] = {
     "onnx": _open_onnx,
     "openvino": _open_openvino,
 }
