@@ -152,6 +152,9 @@ def test_equal_runs_do_not_differ():
     found = paired_difference([0.5, 0.6], [0.5, 0.6])
     assert (found.difference, found.low, found.high, found.p) == (0, 0, 0, 1)
     assert paired_difference([0.5, 0.5], [0.75, 0.75]).p == 0
+    # two collapsed models, that differ by rounding alone
+    collapsed = paired_difference([0.008399648550612518] * 2, [0.00839964503475138, 0.008399644982227525])
+    assert (collapsed.difference, collapsed.low, collapsed.high, collapsed.p) == (0, 0, 0, 1)
     with pytest.raises(InputError, match="runs are paired, got 1 of A and 2 of B"):
         paired_difference([0.5], [0.5, 0.6])
 

@@ -268,12 +268,20 @@ def test_an_approximate_search_needs_its_index(tmp_path):
             gallery.rebuild(approximate=True)
 
 
-def test_a_recall_that_is_too_low_makes_it_try_harder(tmp_path, monkeypatch):
+@pytest.fixture
+def with_graph(tmp_path, monkeypatch):
+    """A gallery of 1,200 entries with an approximate index, and its entries."""
     monkeypatch.setattr("strongreid.gallery.folder.APPROXIMATE_FROM", 1000)
     table = people(300, 4, dim=64)
     with Gallery(tmp_path / "g") as gallery:
         gallery.add(table)
         gallery.rebuild(approximate=True)
+        yield gallery, table
+
+
+def test_a_recall_that_is_too_low_makes_it_try_harder(with_graph, tmp_path, monkeypatch):
+    gallery, _ = with_graph
+    with gallery:
         least = gallery.info().details["approximate"]
         monkeypatch.setattr("strongreid.gallery.recall.ENOUGH", 1.1)  # never enough
         gallery.rebuild(approximate=True)
@@ -286,12 +294,9 @@ def test_a_recall_that_is_too_low_makes_it_try_harder(tmp_path, monkeypatch):
         assert gallery._store.engine.effort == 1024
 
 
-def test_an_approximate_index_says_its_recall(tmp_path, monkeypatch):
-    monkeypatch.setattr("strongreid.gallery.folder.APPROXIMATE_FROM", 1000)
-    table = people(300, 4, dim=64)
-    with Gallery(tmp_path / "g") as gallery:
-        gallery.add(table)
-        gallery.rebuild(approximate=True)
+def test_an_approximate_index_says_its_recall(with_graph, tmp_path):
+    gallery, table = with_graph
+    with gallery:
         graph = gallery.info().details["approximate"]
         assert graph["indexed"] == 1200
         assert 0.8 < graph["recall_at_10"] <= 1

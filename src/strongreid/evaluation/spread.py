@@ -18,6 +18,8 @@ from strongreid.evaluation.intervals import Interval, Measure, in_percent, measu
 from strongreid.evaluation.result import TABLE_RANKS, EvalResult
 from strongreid.evaluation.text import percent, text_table
 
+ROUNDING = 1e-6  # two shares that are nearer than this are equal
+
 
 @dataclass(frozen=True)
 class Spread:
@@ -129,7 +131,8 @@ def paired_difference(a: Sequence[float], b: Sequence[float], *, level: float = 
     """Runs of B against runs of A, in pairs such as those of the same seed: Student's paired t.
 
     The interval is that of `Spread.interval` over the differences b - a, and p says how often chance gives a mean
-    difference at least as large, of either sign. Both take the differences for normal and independent.
+    difference at least as large, of either sign. Both take the differences for normal and independent. A difference
+    below 1e-6 counts as none: rounding leaves that much between two collapsed models, and it is no finding.
 
     Args:
         a: at least 2 values, shares in 0..1.
@@ -141,7 +144,8 @@ def paired_difference(a: Sequence[float], b: Sequence[float], *, level: float = 
     """
     if len(a) != len(b):
         raise InputError(f"runs are paired, got {len(a)} of A and {len(b)} of B; give those of the same seeds.")
-    spread = Spread(tuple(second - first for first, second in zip(a, b, strict=True)))
+    differences = (second - first for first, second in zip(a, b, strict=True))
+    spread = Spread(tuple(one if abs(one) > ROUNDING else 0.0 for one in differences))
     around = spread.interval(level)
     error = (around.high - around.low) / 2 / student_t(level, len(a) - 1)
     p = (1.0 if spread.mean == 0 else 0.0) if error == 0 else student_p(spread.mean / error, len(a) - 1)
