@@ -136,7 +136,7 @@ def test_auto_exports_once_when_there_is_enough_to_do(unexported, noise, no_gpu,
     monkeypatch.setattr(backends, "WORTH", 2e12)
     few = Extractor(unexported)
     few(noise[:2])
-    assert "2 pictures are too few for an export to pay" in few.why
+    assert "too few pictures for an export to pay: 2" in few.why
     assert not (unexported / "exported").exists()
     monkeypatch.setattr(backends, "WORTH", 1e3)
     monkeypatch.setattr(backends, "ORDER", ("onnx",))

@@ -118,7 +118,7 @@ def _why_no_export(folder: Path, spec: InputSpec, count: int) -> str:
     values = weights.stat().st_size / 4 if weights.is_file() else 0
     # Each weight of a CNN is used at every place of its map; maps end at a 16th of the picture's sides.
     if count * values * spec.height * spec.width / 256 < WORTH:
-        return f"{count} pictures are too few for an export to pay"
+        return f"too few pictures for an export to pay: {count}"
     return ""
 
 
