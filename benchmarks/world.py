@@ -64,8 +64,8 @@ def timed(work: Callable[[], int]) -> Work:
 def write(folder: str, settings: WorldSettings, processes: int) -> int:
     """Write a set into a new folder inside `folder`; returns the number of pictures.
 
-    It is not deleted before all is measured: for minutes after, ext4 looks for numbers of files that were not freed
-    lately, one by one, which takes up to half a millisecond a file.
+    It is not deleted before all is measured: for minutes after that, ext4 took up to half a millisecond more for each
+    new file (docs/pictures.md).
     """
     summary = write_set(Path(tempfile.mkdtemp(dir=folder)) / "set", settings, processes=processes)
     return sum(summary["counts"].values())
