@@ -11,7 +11,7 @@ from tests.synthetic.made import SMALL_SCENE as SMALL
 from strongreid.synthetic import capture, street
 from strongreid.synthetic.body import Body
 from strongreid.synthetic.camera import family_of
-from strongreid.synthetic.capture import photograph
+from strongreid.synthetic.capture import finish, photograph
 from strongreid.synthetic.dataset import WorldSettings
 from strongreid.synthetic.daylight import Daylight
 from strongreid.synthetic.dice import Dice
@@ -233,7 +233,7 @@ def test_pictures_show_nobody_between_the_rails(seed, monkeypatch):
     body = Body(draw_person(Dice(3), 0), 0.1)
     for turn in range(40):
         passage = draw_passage(world, camera, body.person.height, Dice(seed, turn))
-        photograph(world, body, passage, turn % 9, Dice(seed, turn, 1), junk=turn % 3 == 0)
+        finish([photograph(world, body, passage, turn % 9, Dice(seed, turn, 1), junk=turn % 3 == 0)])
     for view in shown:
         z = FOCAL * bed.camera_height / (view.foot_row - bed.horizon)
         assert bed.walkable((view.foot_column - WIDTH / 2) * z / FOCAL - 1e-6 * bed.edge.right, z)

@@ -14,7 +14,7 @@ from strongreid.features import FeatureTable
 from strongreid.synthetic import backdrop, ground, props
 from strongreid.synthetic.body import Body, measure
 from strongreid.synthetic.camera import family_of
-from strongreid.synthetic.capture import photograph
+from strongreid.synthetic.capture import finish, photograph
 from strongreid.synthetic.clothes import Tailor
 from strongreid.synthetic.dataset import WorldSettings, images
 from strongreid.synthetic.daylight import Hour, draw_hour, make_daylight
@@ -234,7 +234,8 @@ def test_night_and_dusk_are_darker_than_day_and_the_low_sun_is_warm() -> None:
     shown = {}
     for hour in get_args(Hour):
         daylight = make_daylight(hour, camera.towards_sun, passage.sun, camera.sky_light, Dice(9))
-        shown[hour] = photograph(world, body, replace(passage, daylight=daylight), 0, Dice(10)).mean(axis=(0, 1))
+        (picture,) = finish([photograph(world, body, replace(passage, daylight=daylight), 0, Dice(10))])
+        shown[hour] = picture.mean(axis=(0, 1))
     assert shown["night"].mean() < 0.75 * shown["site"].mean()
     assert shown["dusk"].mean() < 0.75 * shown["site"].mean()
     assert shown["night"].mean() > 20, "cameras adapt: nobody walks in plain black"

@@ -17,7 +17,7 @@ from strongreid.synthetic.passage import World
 from strongreid.synthetic.patterns import print_top, shows_third_colour
 from strongreid.synthetic.plan import make_plan
 from strongreid.synthetic.skeleton import Stance
-from strongreid.synthetic.take import take
+from strongreid.synthetic.take import Sitting, take
 from strongreid.synthetic.trace import Trace
 from strongreid.synthetic.truth import COLOUR_NAMES, JOINT_NAMES, attributes, describe, images_with_truth, name_colour
 from strongreid.synthetic.tube import make_tube
@@ -72,9 +72,9 @@ def test_the_mask_is_where_the_picture_differs_from_one_without_the_person(told)
     compared = 0
     for subject in (subject for subject in make_plan(SMALL) if subject.person):
         ghost = Ghost(subject.person, world.density)
-        for shot in subject.shots:
-            image = truths[shot.file]
-            without = take(world, subject, ghost, shot).astype(int)
+        sittings = [Sitting(subject, ghost, shot) for shot in subject.shots]
+        for shot, without in zip(subject.shots, take(world, sittings), strict=True):
+            image, without = truths[shot.file], without.astype(int)
             differs = np.abs(image.pixels - without).max(2) > 0
             assert (differs & image.truth.mask).sum() >= 0.95 * image.truth.mask.sum()
             # Blur carries a little of the person over the edge; where they are plain to see, the mask is near.
@@ -162,7 +162,7 @@ def test_half_a_person_counts_as_half():
     world = World(CLEAR)
     subject = next(iter(make_plan(CLEAR)))
     trace = Trace()
-    take(world, subject, Body(subject.person, world.density), subject.shots[0], trace)
+    take(world, [Sitting(subject, Body(subject.person, world.density), subject.shots[0])], [trace])
     whole, inside, seen = trace.areas()
     assert whole >= inside == seen > 0
     rows, columns = trace._sight.shown.shape
@@ -289,3 +289,20 @@ def test_joints_are_where_the_surfels_are():
     places, _ = body.pose(stance, yaw=0.4, elevation=0.2)
     for joint in body.joints(stance, yaw=0.4, elevation=0.2):
         assert np.sqrt(((places - joint[:, None]) ** 2).sum(0)).min() < 0.17
+
+
+def test_pictures_made_side_by_side_are_those_made_alone():
+    world = World(SMALL)
+    sittings = [
+        Sitting(subject, Body(subject.person, world.density) if subject.person else None, shot)
+        for subject in [*make_plan(SMALL, 1, 2), *list(make_plan(SMALL))[-2:]]
+        for shot in subject.shots
+    ]
+    assert {sitting.body is None for sitting in sittings} == {True, False}, "people and false alarms, in one turn"
+    traces = [Trace() for _ in sittings]
+    for sitting, pixels, trace in zip(sittings, take(world, sittings, traces), traces, strict=True):
+        alone = Trace()
+        np.testing.assert_array_equal(take(world, [sitting], [alone])[0], pixels)
+        if sitting.body:
+            assert alone.areas() == trace.areas()
+            assert alone.sensor == trace.sensor

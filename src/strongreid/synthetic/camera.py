@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Generator
 from dataclasses import dataclass
 from functools import lru_cache
 from statistics import NormalDist
@@ -125,17 +126,22 @@ class Camera:
         self._noise = site.noise * (0.25 + 0.75 * shift)
         self._latest: tuple[float, npt.NDArray[np.float32]] | None = None
 
-    def develop(self, pixels: Pixels, exposure: float, smear: float, dice: Dice, noise: float = 1.0) -> Pixels:
-        """(rows, columns, 3): what the sensor makes of a picture at its own resolution.
+    def develop(
+        self, pixels: Pixels, exposure: float, smear: float, dice: Dice, noise: float = 1.0
+    ) -> Generator[None, None, Pixels]:
+        """(rows, columns, 3): what the sensor makes of a picture at its own resolution; pauses after each step.
 
         `smear` is the motion blur in pixels, `noise` how much more noise there is than by day.
         """
         rows, columns = pixels.shape[:2]
         pixels = self.expose(pixels, exposure)
+        yield
         sigma = self.blur * dice.uniform(0.6, 1.4) * rows / 107
         if smear >= 0.3:
             pixels = blur(pixels, round(smear, 2), 0.0)
-        noisy = self.focus(pixels, sigma) + self.draw_noise(rows, columns, dice, noise)
+        pixels = self.focus(pixels, sigma)
+        yield
+        noisy = pixels + self.draw_noise(rows, columns, dice, noise)
         return np.clip(noisy, np.int16(0), np.int16(255), out=noisy).astype(np.uint8)
 
     def focus(self, pixels: Pixels, sigma: float) -> Pixels:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -25,6 +26,10 @@ _BOUNCE = (0.10, 0.09, 0.08)
 _SOMEONE_BEHIND = 0.22
 _LEVELS = np.arange(256)
 _MARGIN = 8  # canvas pixels: farther than the blur of an outline reaches
+
+
+Making = Generator[None, None, Pixels]
+"""A picture in the making, (height, width, 3): it pauses after each step; `finish` gives the picture."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +77,8 @@ def photograph(
     *,
     junk: bool = False,
     trace: Trace | None = None,
-) -> Pixels:
-    """(height, width, 3): picture number `moment` of a passage; `junk` is a box that no one would keep.
+) -> Making:
+    """Picture number `moment` of a passage; `junk` is a box that no one would keep.
 
     `trace` takes note of where the person is in the picture.
     """
@@ -81,6 +86,7 @@ def photograph(
     stance = Stance(passage.phase + moment * passage.pace, passage.swing, dice.normal(0, 0.25), passage.raised)
     yaw = passage.yaw + dice.normal(0, 0.06)
     places, normals = _seen(body, stance, yaw, passage)
+    yield
     top, bottom = float(np.maximum.reduce(places[1])), float(np.minimum.reduce(places[1]))
     box = _draw_box(dice, settings.bad_boxes, top, bottom, junk)
     scale, shape = passage.pixels / (top - bottom), _canvas_shape(settings)
@@ -91,7 +97,13 @@ def photograph(
         figures.insert(0, _draw_passer_by(world, window, passage, view, dice, in_front=False))
     if dice.chance(min(1.0, settings.occlusion * (3 if junk else 1))):
         figures.append(_draw_passer_by(world, window, passage, view, dice, in_front=True))
-    canvas = _lit(_background(passage, view, shape), figures, passage)
+    yield
+    piece = _background(passage, view, shape)
+    yield
+    light_left = _shadows(figures, passage, shape)
+    yield
+    canvas = _lit(piece, light_left, passage.daylight.brightness)
+    yield
     light = light_of(passage)
     for figure in figures:
         shown, surfels = _paint(canvas, figure, light)
@@ -106,22 +118,46 @@ def photograph(
         place, outline = _add_prop(image, window, brightness, prop, dice)
         if trace:
             trace.cover_by_cut_out(place, outline)
+    yield
     native = _native_size(box.height * scale, settings)
     if trace:
         trace.sensor = native
-    return _sense(image, passage, native, settings, dice)
+    sensed = np.asarray(image.resize(native, Image.Resampling.BOX))
+    yield
+    smear = passage.smear * native[1] / 120
+    pixels = yield from passage.camera.develop(sensed, passage.exposure, smear, dice, passage.daylight.noise)
+    yield
+    return _to_size(pixels, settings)
 
 
-def photograph_nobody(world: World, camera: Camera, dice: Dice) -> Pixels:
-    """(height, width, 3): a false alarm of the detector, a piece of the scene."""
+def photograph_nobody(world: World, camera: Camera, dice: Dice) -> Making:
+    """A false alarm of the detector, a piece of the scene."""
     settings, scene = world.settings, camera.scene.image
     tall = round(dice.uniform(60, 200))
     wide = tall * settings.width // settings.height
     left, top = dice.below(scene.width - wide), dice.below(scene.height - tall)
     piece = scene.crop((left, top, left + wide, top + tall))
     size = _native_size(tall, settings)
-    pixels = camera.develop(np.asarray(piece.resize(size, Image.Resampling.BOX)), 1.0, 0.0, dice)
+    pixels = yield from camera.develop(np.asarray(piece.resize(size, Image.Resampling.BOX)), 1.0, 0.0, dice)
     return _to_size(pixels, settings)
+
+
+def finish(makings: Iterable[Making]) -> list[Pixels]:
+    """The finished pictures, (height, width, 3) each, made step by step: each step of all of them before the next.
+
+    One step after the other of one picture would take a tenth more time: the code of a step leaves the processor's
+    nearest caches before the next picture needs it again.
+    """
+    under_way = dict(enumerate(makings))
+    pictures: dict[int, Pixels] = {}
+    while under_way:
+        for number, making in list(under_way.items()):
+            try:
+                next(making)
+            except StopIteration as done:
+                pictures[number] = done.value
+                del under_way[number]
+    return [pictures[number] for number in sorted(pictures)]
 
 
 def _seen(body: Body, stance: Stance, yaw: float, passage: Passage) -> tuple[Floats, Floats]:
@@ -205,23 +241,27 @@ def _background(passage: Passage, view: _View, shape: tuple[int, int]) -> Image.
     return image.resize((shape[1], shape[0]), Image.Resampling.BILINEAR, box=corners)
 
 
-def _lit(piece: Image.Image, figures: list[_Figure], passage: Passage) -> Pixels:
-    """(rows, columns, 4): a piece of the scene, lit as the bodies in it are lit, with their shadows on the ground.
-
-    The fourth byte of each pixel has no meaning: with it a pixel is one word.
-    """
+def _shadows(figures: list[_Figure], passage: Passage, shape: tuple[int, int]) -> Image.Image:
+    """In mode L: how much of the light is left on the ground."""
     daylight = passage.daylight
-    left = shadows_on_ground(
+    return shadows_on_ground(
         [ShadowCaster(figure.places, figure.window) for figure in figures],
-        (piece.height, piece.width),
+        shape,
         daylight.towards_sun,
         (passage.elevation, passage.distance),
         (daylight.shadow, daylight.softness),
     )
+
+
+def _lit(piece: Image.Image, light_left: Image.Image, brightness: tuple[float, float, float]) -> Pixels:
+    """(rows, columns, 4): a piece of the scene, lit as the bodies in it are lit, with their shadows on the ground.
+
+    The fourth byte of each pixel has no meaning: with it a pixel is one word.
+    """
     # A row of four for each level, the fourth 0: sixteen bytes are copied as one.
-    lit = _factors(daylight.brightness).take(np.asarray(left).reshape(-1), 0)
+    lit = _factors(brightness).take(np.asarray(light_left).reshape(-1), 0)
     lit *= np.frombuffer(piece.tobytes("raw", "RGBX"), np.uint8).reshape(-1, 4)
-    if max(daylight.brightness) > 1:
+    if max(brightness) > 1:
         np.clip(lit, np.float32(0), np.float32(255), out=lit)  # half the price of `minimum` with one number
     return lit.astype(np.uint8).reshape(piece.height, piece.width, 4)
 
@@ -327,20 +367,6 @@ def _native_size(tall: float, settings: WorldSettings) -> tuple[int, int]:
     """Width and height in pixels of a box in the camera's own resolution, within reason."""
     rows = round(min(max(tall * settings.height / 128, 24), 1.5 * settings.height))
     return max(12, rows * settings.width // settings.height), rows
-
-
-def _sense(
-    image: Image.Image, passage: Passage, native: tuple[int, int], settings: WorldSettings, dice: Dice
-) -> Pixels:
-    """Down to the sensor's resolution, through the sensor, and to the size of the set's pictures."""
-    pixels = passage.camera.develop(
-        np.asarray(image.resize(native, Image.Resampling.BOX)),
-        passage.exposure,
-        passage.smear * native[1] / 120,
-        dice,
-        passage.daylight.noise,
-    )
-    return _to_size(pixels, settings)
 
 
 def _to_size(pixels: Pixels, settings: WorldSettings) -> Pixels:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -88,7 +88,7 @@ def images(
     masks: bool = False,
     joints: bool = False,
 ) -> Iterator[GeneratedImage]:
-    """Render the set in memory, picture after picture, in the manifest's order.
+    """Render the set in memory, a few dozen pictures at a time, in the manifest's order.
 
     With `first` and `last` only the pictures of identities `first` to `last`, both included, are rendered.
     Distractors follow the last identity: false alarms as one more, then each stranger as one more. With `masks` and
@@ -101,7 +101,7 @@ def images(
     _check_span(first, last)
     world = World(settings)
     plan = make_plan(settings, first, last)
-    return (image for subject in plan for image in render(world, subject, masks=masks, joints=joints))
+    return render(world, plan, masks=masks, joints=joints)
 
 
 def identities(
@@ -206,7 +206,8 @@ def world_of(settings: WorldSettings) -> World:
 def _develop(settings: WorldSettings, truth: Sequence[TruthKind], subjects: list[Subject]) -> list[Finished]:
     """One task: every picture of some subjects, as its files' bytes."""
     world, masks, joints = world_of(settings), "masks" in truth, "joints" in truth
-    pictures = (image for subject in subjects for image in render(world, subject, masks=masks, joints=joints))
+    # All of them before one is encoded: see `finish`.
+    pictures = list(render(world, subjects, masks=masks, joints=joints))
     return [_finish(image, masks) for image in pictures]
 
 
@@ -254,11 +255,13 @@ def _each_identity(world: World, plan: Iterator[Subject]) -> Iterator[GeneratedI
     for subject in plan:
         if subject.person is not None:
             number = next(shot.identity for shot in subject.shots if shot.identity > 0)
-            yield GeneratedIdentity(number, subject.person, tuple(render(world, subject)))
+            yield GeneratedIdentity(number, subject.person, tuple(render(world, [subject])))
 
 
-def render(world: World, subject: Subject, *, masks: bool = False, joints: bool = False) -> Iterator[GeneratedImage]:
-    """Every picture of a subject."""
-    for image in observe(world, subject, masks=masks, joints=joints):
+def render(
+    world: World, subjects: Iterable[Subject], *, masks: bool = False, joints: bool = False
+) -> Iterator[GeneratedImage]:
+    """Every picture of some subjects; some are made side by side, ahead of the first."""
+    for image in observe(world, subjects, masks=masks, joints=joints):
         shot = image.shot
         yield GeneratedImage(shot.split, shot.identity, shot.camera, shot.frame, shot.name, image.pixels, image.truth)

@@ -2,17 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 from strongreid.synthetic.body import Body
 from strongreid.synthetic.camera import Pixels
-from strongreid.synthetic.capture import photograph, photograph_nobody
+from strongreid.synthetic.capture import Making, finish, photograph, photograph_nobody
 from strongreid.synthetic.dice import Dice, Stream
 from strongreid.synthetic.passage import Passage, World
 from strongreid.synthetic.plan import JUNK, Shot, Subject
 from strongreid.synthetic.trace import Trace
 
 
-def take(world: World, subject: Subject, body: Body | None, shot: Shot, trace: Trace | None = None) -> Pixels:
-    """(height, width, 3): the picture of a shot; `trace` takes note of where the person is in it."""
+class Sitting(NamedTuple):
+    """A picture to be made."""
+
+    subject: Subject
+    body: Body | None
+    """Of the subject; None for a false alarm."""
+    shot: Shot
+
+
+def take(world: World, sittings: Sequence[Sitting], traces: Sequence[Trace] | None = None) -> list[Pixels]:
+    """(height, width, 3) each: the pictures, made side by side.
+
+    `traces`, one a picture, take note of where the person is in it.
+    """
+    noted: Sequence[Trace | None] = traces or [None] * len(sittings)
+    return finish(_begin(world, *sitting, trace) for sitting, trace in zip(sittings, noted, strict=True))
+
+
+def _begin(world: World, subject: Subject, body: Body | None, shot: Shot, trace: Trace | None) -> Making:
     seed = world.settings.seed
     if body is None:
         dice = Dice(seed, Stream.SHOT, subject.number, shot.camera, shot.frame)

@@ -222,6 +222,6 @@ def _compare(row: Row, expected: Row) -> Iterator[Difference]:
 def _describe_again(settings: WorldSettings, truth: Sequence[TruthKind], subjects: list[Subject]) -> list[Row]:
     """One task: the rows of every picture of some subjects, as they would be read from a manifest."""
     world, masks, joints = world_of(settings), "masks" in truth, "joints" in truth
-    pictures = (image for subject in subjects for image in render(world, subject, masks=masks, joints=joints))
+    pictures = render(world, subjects, masks=masks, joints=joints)
     read: list[Row] = json.loads(json.dumps([describe(image, masks) for image in pictures]))
     return read
