@@ -4,10 +4,11 @@
 
 chain: pictures a second at 128x64 and 256x128, by one process and by two. Cameras are built once in each process;
 their share is measured alone, so that the rate without them tells what a large set takes. demo: the set of
-`make demo`, on two processes. large: 1,041 people x 30 pictures (the training split of MSMT17) and 10,000 x 100: a
-slice out of the middle, rendered, and from it the whole by calculation; the plan of the whole, walked; an endless
-stream from its millionth person on. Rates are given by the clock and by the processors' time, which other work on
-the machine disturbs less. memory: most resident memory of a process that writes a set, for two numbers of people.
+`make demo`, by one process and by two. large: 1,041 people x 30 pictures (the training split of MSMT17) and
+10,000 x 100: a slice out of the middle, rendered, and from it the whole by calculation; the plan of the whole,
+walked; an endless stream from its millionth person on. Rates are given by the clock and by the processors' time,
+which other work on the machine disturbs less. memory: most resident memory of a process that writes a set, for two
+numbers of people.
 """
 
 import resource
@@ -125,12 +126,13 @@ def chain(runs: int, folder: str) -> None:
 
 def demo(runs: int, folder: str) -> None:
     settings = WorldSettings(seed=7)
-    sides = {
-        "cameras": Timed(build_cameras, settings),
-        "demo on 2 processes": Timed(write, folder, settings, 2),
-    }
+    sides = {"cameras": Timed(build_cameras, settings)}
+    for processes in (1, 2):
+        sides[f"demo, processes: {processes}"] = Timed(write, folder, settings, processes)
     measured = alternate(sides, runs)
-    report("demo", measured["demo on 2 processes"], measured["cameras"], processes=2)
+    cameras = measured.pop("cameras")
+    for name, side in measured.items():
+        report(name, side, cameras, processes=int(name[-1]))
 
 
 def large(runs: int, _: str) -> None:
