@@ -2,8 +2,9 @@
 
     python benchmarks/killed_experiment.py FOLDER [--kills 10] [--jobs 1] [--seed 0]
 
-Every part is a process of the command line, killed with SIGKILL at a moment drawn from the time after its first run
-began, so while it decodes, trains, evaluates or writes; with `--jobs 2` and more its own processes go with it.
+Every part is a process of the command line, killed with SIGKILL at a moment drawn from the time after a run began: of
+every second part after it was announced, so while it starts and decodes, of the others after the first line in a log,
+so while it trains, evaluates or writes. With `--jobs 2` and more its own processes go with it.
 """
 
 import argparse
@@ -30,11 +31,18 @@ def command(data: Path, output: Path, jobs: int) -> list[str]:
     return [sys.executable, "-m", "strongreid.cli", *words]
 
 
-def wait_for_work(process: subprocess.Popen) -> None:
-    """Until it says that a run begins, or ends without one."""
+def wait_for_work(process: subprocess.Popen, output: Path, logged: bool) -> None:
+    """Until it says that a run begins or, with `logged`, until a run's log has grown; or till it ends."""
+    before = log_bytes(output)
     for line in process.stderr:
         if line.startswith("["):
-            return
+            break
+    while logged and process.poll() is None and log_bytes(output) == before:
+        time.sleep(0.01)
+
+
+def log_bytes(output: Path) -> int:
+    return sum(file.stat().st_size for file in output.glob("runs/*/log.jsonl"))
 
 
 def content(output: Path) -> dict[str, str]:
@@ -52,8 +60,9 @@ def main() -> None:
     arguments = parser.parse_args()
     data = arguments.folder / "world"
     synthesize(data, WORLD, processes=1)
-    whole = subprocess.Popen(command(data, arguments.folder / f"whole-{arguments.jobs}", arguments.jobs), **PIPES)
-    wait_for_work(whole)
+    unbroken = arguments.folder / f"whole-{arguments.jobs}"
+    whole = subprocess.Popen(command(data, unbroken, arguments.jobs), **PIPES)
+    wait_for_work(whole, unbroken, logged=True)
     began = time.perf_counter()
     whole.communicate()
     seconds = time.perf_counter() - began
@@ -64,15 +73,18 @@ def main() -> None:
     broken = arguments.folder / f"broken-{arguments.jobs}-{arguments.seed}"
     for number in range(arguments.kills):
         process = subprocess.Popen(command(data, broken, arguments.jobs), **PIPES)
-        wait_for_work(process)
+        wait_for_work(process, broken, logged=number % 2 > 0)
         moment = draw.uniform(0, 2 * seconds / arguments.kills)
         time.sleep(moment)
+        if process.poll() is not None:
+            print(f"it ended before kill {number + 1}", flush=True)
+            break
         process.send_signal(signal.SIGKILL)
         process.communicate()
-        cells = len(list(broken.glob("runs/*/cell.json")))
-        print(f"{number + 1}: killed after {moment:.1f} s, with {cells} of 6 runs trained", flush=True)
+        begun, cells = len(list(broken.glob("runs/*/log.jsonl"))), len(list(broken.glob("runs/*/cell.json")))
+        print(f"{number + 1}: killed after {moment:.1f} s, with {begun} of 6 runs begun, {cells} done", flush=True)
     subprocess.run(command(data, broken, arguments.jobs), check=True, capture_output=True)
-    expected, found = content(arguments.folder / f"whole-{arguments.jobs}"), content(broken)
+    expected, found = content(unbroken), content(broken)
     differing = [name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name)]
     print(f"{len(expected)} files (table, results, models): " + (f"DIFFERENT: {differing}" if differing else "equal"))
     print((broken / "table.txt").read_text())

@@ -1,12 +1,13 @@
 """The training step against the straightforward one, with equal losses.
 
-    python benchmarks/train_step.py [BACKBONE HEIGHT WIDTH [STEPS [float32|bf16|auto [compiled]]]]
+    python benchmarks/train_step.py [BACKBONE HEIGHT WIDTH [STEPS [float32|bf16|auto [compiled] [alone]]]]
 
 Straightforward is eager float32 in contiguous memory, one Adam group a parameter, center loss over the whole
 distance matrix, pictures handed over ready. Both sides start from the same weights and take the same batches in turn,
 each in a process of its own, since how freed memory is kept is a setting of a whole process; printed are medians
 without the first two steps, spread, pictures a second, how far the losses are apart, and the share of the measured
-convolution rate. Ours includes the batched augmentation of uint8 pictures.
+convolution rate. Ours includes the batched augmentation of uint8 pictures. With `alone` the second side starts when
+the first has ended: where memory is short, two sides disturb each other.
 """
 
 import multiprocessing
@@ -118,24 +119,30 @@ def main() -> None:
     size = (int(sys.argv[2]), int(sys.argv[3])) if len(sys.argv) > 3 else (128, 64)
     steps = int(sys.argv[4]) if len(sys.argv) > 4 else 20
     precision = sys.argv[5] if len(sys.argv) > 5 else "auto"
-    spawn, sides = multiprocessing.get_context("spawn"), {}
-    for name in ("straightforward", "ours"):
-        sides[name], other = spawn.Pipe()
-        given = (name, backbone, size, precision, sys.argv[6:] == ["compiled"], other)
-        spawn.Process(target=side, args=given, daemon=True).start()
-    why = {name: ends.recv() for name, ends in sides.items()}["ours"]
-    times: dict[str, list[float]] = {name: [] for name in sides}
-    losses: dict[str, list[float]] = {name: [] for name in sides}
+    names = ("straightforward", "ours")
+    times: dict[str, list[float]] = {name: [] for name in names}
+    losses: dict[str, list[float]] = {name: [] for name in names}
     peaks = []
-    for _ in range(steps):
-        for name, ends in sides.items():
-            ends.send(True)
-            loss, seconds = ends.recv()
-            losses[name].append(loss)
-            times[name].append(seconds)
-        peaks.append(measured_peak(place("cpu", "float32")))
-    for ends in sides.values():
-        ends.send(False)
+    spawn = multiprocessing.get_context("spawn")
+    for together in [(name,) for name in names] if "alone" in sys.argv else [names]:
+        sides, processes = {}, []
+        for name in together:
+            sides[name], other = spawn.Pipe()
+            given = (name, backbone, size, precision, "compiled" in sys.argv, other)
+            processes.append(spawn.Process(target=side, args=given, daemon=True))
+            processes[-1].start()
+        why = [ends.recv() for ends in sides.values()][-1]
+        for _ in range(steps):
+            for name, ends in sides.items():
+                ends.send(True)
+                loss, seconds = ends.recv()
+                losses[name].append(loss)
+                times[name].append(seconds)
+            peaks.append(measured_peak(place("cpu", "float32")))
+        for ends in sides.values():
+            ends.send(False)
+        for process in processes:
+            process.join()
     print(f"{backbone} {size[0]}x{size[1]}, batch 64, {why}, torch {torch.__version__}")
     peak, operations = statistics.median(peaks), operations_of(backbone, size)
     for name, all_seconds in times.items():
@@ -145,7 +152,7 @@ def main() -> None:
             f"{name:16s} {middle:6.3f} s ({min(seconds):.3f} to {max(seconds):.3f})  {64 / middle:6.1f} pictures/s, "
             f"{operations * 64 / middle / peak:.0%} of the float32 convolution's {peak / 1e9:.0f} GFLOP/s"
         )
-    ratio = statistics.median(a / b for a, b in zip(*(times[n][WARM:] for n in sides), strict=True))
+    ratio = statistics.median(a / b for a, b in zip(*(times[name][WARM:] for name in names), strict=True))
     print(f"ours is {ratio:.2f} times faster, median of {steps - WARM} pairs")
     apart = [abs(b / a - 1) for a, b in zip(*losses.values(), strict=True)]
     print(f"losses apart: {max(apart[:3]):.1e} in the first three steps, {max(apart):.1e} in all {steps}")
