@@ -27,7 +27,7 @@ Viewpoint = Literal["front", "right", "back", "left"]
 JOINT_NAMES = tuple(JOINTS)
 """The rows of `Truth.joints`; right and left are the person's own."""
 
-_TOGETHER = 32  # pictures made side by side: of 128x64 they take 25 MB, and more save no more time
+_TOGETHER = 32  # pictures made side by side: of 128x64 they take 18 MB, and more save no more time
 
 _NAMES: dict[Colour, str] = {
     (30, 30, 34): "black", (62, 63, 67): "grey", (120, 122, 126): "grey", (174, 176, 180): "grey",
