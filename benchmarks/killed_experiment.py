@@ -58,9 +58,11 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     arguments = parser.parse_args()
-    data = arguments.folder / "world"
+    data, unbroken = arguments.folder / "world", arguments.folder / "whole"
+    broken = arguments.folder / "broken"
+    if unbroken.exists() or broken.exists():
+        sys.exit(f"{arguments.folder} holds an earlier trial, which would leave nothing to kill: give a new folder")
     synthesize(data, WORLD, processes=1)
-    unbroken = arguments.folder / f"whole-{arguments.jobs}"
     whole = subprocess.Popen(command(data, unbroken, arguments.jobs), **PIPES)
     wait_for_work(whole, unbroken, logged=True)
     began = time.perf_counter()
@@ -70,7 +72,6 @@ def main() -> None:
         sys.exit(f"the unbroken experiment ended with code {whole.returncode}")
     print(f"unbroken: {seconds:.1f} s of work", flush=True)
     draw = random.Random(arguments.seed)
-    broken = arguments.folder / f"broken-{arguments.jobs}-{arguments.seed}"
     for number in range(arguments.kills):
         process = subprocess.Popen(command(data, broken, arguments.jobs), **PIPES)
         wait_for_work(process, broken, logged=number % 2 > 0)
